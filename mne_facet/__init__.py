@@ -1,0 +1,24 @@
+"""Removes fMRI gradient and pulse artifacts from EEG, for MNE-Python."""
+
+from . import _pipe
+from .filters import Filter, NotchFilter, Resample
+from .gradient import AAS
+from .recipes import recipe
+from .simulate import simulate_raw
+from .triggers import TriggerAligner, TriggerDetector, trigger_report
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AAS",
+    "Filter",
+    "NotchFilter",
+    "Resample",
+    "TriggerAligner",
+    "TriggerDetector",
+    "recipe",
+    "simulate_raw",
+    "trigger_report",
+]
+
+_pipe.install()

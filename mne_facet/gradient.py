@@ -1,0 +1,226 @@
+"""Correction of the gradient artifact."""
+
+from functools import partial
+
+import numpy as np
+from mne.utils import logger
+
+from ._base import RawTransformer, apply_channels, check_data, pick_channels
+from ._events import get_runs, overlaps_bad
+from .signal.template import EpochGrid, moving_weights, subtract_templates
+
+_WEIGHTS = {"moving": moving_weights}
+
+
+class AAS(RawTransformer):
+    """Average artifact subtraction.
+
+    Every volume (or slice) is corrected with the average of other ones from the
+    same scanner run :footcite:p:`Allen2000`. The first and last ones are corrected
+    as well as those in the middle, samples outside the scan stay as they are, and
+    neither the data nor their clock is ever resampled: the template is brought to
+    the sub-sample position of the epoch instead.
+
+    Parameters
+    ----------
+    window : int
+        Number of epochs to average.
+    weights : "moving"
+        Which epochs: ``"moving"`` the `window` nearest others, half before and half
+        after, sliding inward at the ends of a run.
+    level : "auto" | "volume" | "slice"
+        What an epoch is. ``"auto"``: slices where the slices per volume are known
+        (``TriggerDetector(n_slices=...)`` or slice triggers), else volumes.
+    scale : "robust" | None
+        ``"robust"``: fit the amplitude of each template by least squares, held
+        within 0.8 to 1.25 of the run's median and smoothed over five epochs; 1
+        where the artifact is weak. None: always 1.
+    picks : str | list | slice | None
+        Channels to correct; None: EEG, EOG, ECG and EMG channels, bad ones included.
+    description : str
+        Description of the volume annotations.
+    copy : bool
+        Whether to leave the input as it is and return a copy.
+    n_jobs : int | None
+        Channels to process at a time: -1 all cores; None 1, or what
+        ``joblib.parallel_config`` says. The result does not depend on it.
+    verbose : bool | str | int | None
+        As in MNE.
+
+    Notes
+    -----
+    The templates are ``T = W X`` with an averaging matrix ``W`` whose rows sum to 1
+    and whose diagonal is 0: no epoch is part of its own template, so EEG is not
+    removed with it. What it costs: EEG of other epochs is added, which raises the
+    power of EEG by ``1 + 1 / window``, and activity that is phase-locked to the
+    epochs (harmonics of the slice or volume frequency) is removed. Slow EEG is
+    neither removed nor added: the baseline of the average, a twofold moving average
+    over one artifact period, is taken out of the template.
+
+    Epochs that touch an annotation starting with ``BAD``, that are clipped (three
+    equal samples at the extremes of the channel) or cut off by the end of the data
+    lend nothing to others but are corrected. Flat channels stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If there are no volume annotations, or the data hold NaN or Inf.
+    RuntimeError
+        If the data are not in memory.
+
+    References
+    ----------
+    .. footbibliography::
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from mne_facet import AAS, TriggerAligner, TriggerDetector, simulate_raw
+    >>> raw, truth = simulate_raw(duration=30, n_eeg=2, sfreq=1000)
+    >>> pipeline = make_pipeline(TriggerDetector("R128"), TriggerAligner(), AAS())
+    >>> clean = pipeline.fit_transform(raw)
+    """
+
+    def __init__(
+        self,
+        window=30,
+        *,
+        weights="moving",
+        level="auto",
+        scale="robust",
+        picks=None,
+        description="TR",
+        copy=True,
+        n_jobs=None,
+        verbose=None,
+    ):
+        self.window = window
+        self.weights = weights
+        self.level = level
+        self.scale = scale
+        self.picks = picks
+        self.description = description
+        self.copy = copy
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _correct(self, raw):
+        self._check_parameters()
+        picks = pick_channels(raw, self.picks, name="AAS")
+        check_data(raw, picks, name="AAS")
+        runs = get_runs(raw, self.description, name="AAS")
+        level = self._choose_level(runs)
+        grids = [grid for run in runs for grid in epoch_grids(raw, run, level)]
+        logger.info(
+            f"AAS: {sum(len(grid.starts) for grid in grids)} {level} epochs in "
+            f"{len(runs)} run(s), {self.weights} average of {self.window}, "
+            f"{len(picks)} channels"
+        )
+        apply_channels(
+            subtract_templates,
+            raw,
+            picks,
+            self.n_jobs,
+            grids=grids,
+            weights=partial(_WEIGHTS[self.weights], window=self.window),
+            scale=self.scale,
+        )
+        return raw
+
+    def _check_parameters(self):
+        if self.window != int(self.window) or self.window < 2:
+            raise ValueError(
+                f"window={self.window!r} must be a whole number of epochs, at least 2."
+            )
+        for name, allowed in (
+            ("weights", list(_WEIGHTS)),
+            ("level", ["auto", "volume", "slice"]),
+            ("scale", ["robust", None]),
+        ):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(f"{name}={value!r} is unknown. Allowed are {allowed}.")
+
+    def _choose_level(self, runs):
+        has_slices = all(run.n_shots.max() > 1 for run in runs)
+        if self.level == "slice" and not has_slices:
+            raise ValueError(
+                "level='slice' needs the number of slices per volume. Use "
+                "TriggerDetector(n_slices=...) or level='volume'."
+            )
+        if self.level == "auto":
+            return "slice" if has_slices else "volume"
+        return self.level
+
+
+def epoch_grids(raw, run, level):
+    """Epochs of one run: volumes; or slices, and the pauses between their volumes.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        The recording.
+    run : VolumeRun
+        One scanner run.
+    level : "volume" | "slice"
+        What an epoch is.
+
+    Returns
+    -------
+    grids : list of EpochGrid
+        One per kind of epoch.
+    """
+    period, sfreq = run.period, raw.info["sfreq"]
+    volume_stops = run.onsets + period
+    volume_stops[:-1] = run.onsets[1:]
+    if level == "volume":
+        spans = [(run.onsets, volume_stops)]
+    else:
+        spans = _slice_spans(run, volume_stops)
+    borders = np.r_[run.onsets, volume_stops[-1]] if level == "volume" or run.gap else (
+        np.r_[spans[0][0], spans[0][1][-1]]
+    )
+    borders = borders[(borders >= 0) & (borders <= raw.n_times)]
+    shortest = min((stops - starts).min() for starts, stops in spans)
+    fade = int(min(max(4, np.ceil(0.002 * sfreq)), shortest // 4))
+    all_starts = np.sort(np.concatenate([starts for starts, _ in spans]))
+    all_stops = np.sort(np.concatenate([stops for _, stops in spans]))
+    return [
+        EpochGrid(
+            starts,
+            stops,
+            np.c_[_touch(starts, all_stops), _touch(stops, all_starts)],
+            ~overlaps_bad(raw, starts, stops),
+            borders,
+            fade,
+        )
+        for starts, stops in spans
+    ]
+
+
+def _slice_spans(run, volume_stops):
+    """Starts and stops of the slices, and of the pauses after the last one."""
+    shots = [
+        onset + run.slice_period * np.arange(count)
+        for onset, count in zip(run.onsets, run.n_shots, strict=True)
+    ]
+    starts = np.concatenate(shots)
+    stops = starts + run.slice_period
+    last = np.cumsum(run.n_shots) - 1
+    if not run.gap:
+        complete = run.n_shots == run.n_shots.max()
+        stops[last[complete]] = volume_stops[complete]
+        return [(starts, stops)]
+    pauses = (stops[last[:-1]], run.onsets[1:])
+    return [(starts, stops), pauses]
+
+
+def _touch(borders, others):
+    """Which borders coincide with one of the others, to half a sample."""
+    index = np.clip(np.searchsorted(others, borders), 1, len(others) - 1)
+    near = np.minimum(
+        np.abs(others[index] - borders), np.abs(others[index - 1] - borders)
+    )
+    return near < 0.5
+
+

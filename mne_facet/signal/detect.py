@@ -1,0 +1,260 @@
+"""Finding the gradient artifact in the signal itself."""
+
+import numpy as np
+from scipy import fft
+from scipy.ndimage import uniform_filter1d
+
+from .align import gather
+
+
+def artifact_band(x, sfreq):
+    """Copy of a signal without what is slower than the gradient artifact.
+
+    The signal minus its moving average over 20 ms: little below 20 Hz is left, and
+    there is no ringing at the borders of the scan.
+    """
+    return x - uniform_filter1d(x, 2 * int(0.01 * sfreq) + 1)
+
+
+def acquisition_spans(x, sfreq, min_duration=1.0):
+    """Spans of scanning, from the power in bins of 50 ms.
+
+    The threshold is Otsu's on the logarithm of the power; spans closer than 0.5 s
+    are joined.
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        Signal in the artifact band.
+    sfreq : float
+        Sampling frequency in Hz.
+    min_duration : float
+        Shortest span in seconds.
+
+    Returns
+    -------
+    spans : array of int, shape (n_spans, 2)
+        First and last sample; empty where the power has no two levels 10 dB apart.
+    """
+    width = max(1, round(0.05 * sfreq))
+    n_bins = x.size // width
+    power = (x[: n_bins * width].reshape(n_bins, width) ** 2).mean(axis=1)
+    level = 10 * np.log10(np.maximum(power, power.max() * 1e-15 + 1e-300))
+    border = _otsu(level)
+    active = level > border
+    if not active.any() or active.all() or (
+        np.median(level[active]) - np.median(level[~active]) < 10
+    ):
+        return np.empty((0, 2), int)
+    edges = np.flatnonzero(np.diff(np.r_[0, active.astype(int), 0])).reshape(-1, 2)
+    keep = np.diff(edges.ravel())[1::2] > 0.5 * sfreq / width
+    starts = edges[np.r_[True, keep], 0]
+    stops = edges[np.r_[keep, True], 1]
+    spans = np.c_[starts, stops] * width
+    return spans[np.diff(spans, axis=1)[:, 0] >= min_duration * sfreq]
+
+
+def _otsu(values):
+    """Threshold that best separates a sample into two groups."""
+    ordered = np.sort(values)
+    n_low = np.arange(1, ordered.size)
+    low = np.cumsum(ordered)[:-1]
+    high = ordered.sum() - low
+    n_high = ordered.size - n_low
+    between = n_low * n_high * (low / n_low - high / n_high) ** 2
+    split = int(between.argmax())
+    return 0.5 * (ordered[split] + ordered[split + 1])
+
+
+def find_period(x, shortest, longest):
+    """Period of a periodic signal from its autocorrelation, to a fraction of a sample.
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        Signal in the artifact band, scanning only.
+    shortest, longest : float
+        Range of periods to look at, in samples.
+
+    Returns
+    -------
+    period : float
+        The shortest lag whose autocorrelation reaches 0.99 of the largest, refined
+        at its multiples: the peak at 2, 4, 8 ... periods tells it more precisely.
+    height : float
+        Autocorrelation at that lag, 1 for a strictly periodic signal.
+    """
+    n_fft = fft.next_fast_len(2 * x.size, real=True)
+    power = np.abs(fft.rfft(x - x.mean(), n_fft)) ** 2
+    correlation = fft.irfft(power, n_fft)[: x.size]
+    n_lags = min(int(longest) + 2, x.size // 2)
+    # unbiased: each lag by the number of products in its sum
+    scale = correlation[0] * (1 - np.arange(x.size) / x.size)
+    correlation = np.divide(correlation, scale, out=scale, where=scale > 0)
+    first = max(1, int(shortest))
+    inner = correlation[first:n_lags]
+    is_peak = (inner >= correlation[first - 1 : n_lags - 1]) & (
+        inner >= correlation[first + 1 : n_lags + 1]
+    )
+    lags = np.flatnonzero(is_peak) + first
+    if not lags.size:
+        return float("nan"), 0.0
+    heights = correlation[lags]
+    period = _refine_peak(correlation, lags[np.argmax(heights >= 0.99 * heights.max())])
+    multiple = 2
+    while multiple * period < 0.7 * x.size:
+        center = round(multiple * period)
+        near = np.arange(center - 2, center + 3)
+        lag = near[correlation[near].argmax()]
+        period = _refine_peak(correlation, lag) / multiple
+        multiple *= 2
+    return float(period), float(heights.max())
+
+
+def _refine_peak(y, peak):
+    """Vertex of the parabola through a peak and its neighbours."""
+    left, middle, right = y[peak - 1 : peak + 2]
+    curvature = left - 2 * middle + right
+    return peak if curvature >= 0 else peak + 0.5 * (left - right) / curvature
+
+
+def typical_epoch(x, onsets, length):
+    """Median of up to 31 epochs spread over those that lie inside the data.
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        Signal in the artifact band.
+    onsets : array of float, shape (n_epochs,)
+        Epoch onsets in samples.
+    length : int
+        Epoch length in samples.
+
+    Returns
+    -------
+    typical : array, shape (length,)
+        Sample-wise median.
+    """
+    starts = np.floor(np.asarray(onsets) + 0.5).astype(int)
+    usable = starts[(starts >= 0) & (starts + length <= x.size)]
+    return np.median(gather(x, usable[:: max(1, usable.size // 31)], length), axis=0)
+
+
+def similarity(x, onsets, typical):
+    """How much each epoch resembles the typical one.
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        Signal in the artifact band.
+    onsets : array of float, shape (n_epochs,)
+        Epoch onsets in samples.
+    typical : array, shape (length,)
+        Epoch to compare with.
+
+    Returns
+    -------
+    correlation : array, shape (n_epochs,)
+        Pearson correlation over the samples of the epoch that lie inside the data;
+        0 where these are less than a tenth, or constant.
+    ratio : array, shape (n_epochs,)
+        Standard deviation of the epoch over that of the typical one.
+    """
+    starts = np.floor(np.asarray(onsets) + 0.5).astype(int)
+    correlation, ratio = np.zeros(starts.size), np.zeros(starts.size)
+    for k, start in enumerate(starts):
+        first, last = max(0, -start), min(typical.size, x.size - start)
+        if last - first < 0.1 * typical.size:
+            continue
+        epoch, part = x[start + first : start + last], typical[first:last]
+        scale = epoch.std(), part.std()
+        if min(scale) > 0:
+            product = (epoch - epoch.mean()) @ (part - part.mean()) / epoch.size
+            correlation[k] = product / (scale[0] * scale[1])
+            ratio[k] = scale[0] / scale[1]
+    return correlation, ratio
+
+
+def start_offset(x, onsets, search):
+    """How long before (negative) or after its first onset a run's artifact begins.
+
+    The change point ``s`` minimises ``sum_{j<s} x'(j)^2 + sum_{j>=s} (x'(j) - T'(j))^2``
+    around the first onset: silence on one side, artifact on the other. ``T`` is the
+    artifact there in later epochs, the prime the first difference (it reaches no
+    further than a sample and leaves little of the EEG).
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        Signal.
+    onsets : array of float, shape (n_epochs,)
+        Onsets of one run, in samples.
+    search : int
+        How far to look on both sides, in samples.
+
+    Returns
+    -------
+    offset : int
+        0 where nothing is found: no silence before the run, or no clear change.
+    """
+    starts = np.floor(np.asarray(onsets) + 0.5).astype(int) - search
+    later = starts[1:21]
+    later = later[later + 2 * search < x.size]
+    if starts[0] < 0 or later.size < 2:
+        return 0
+    template = np.diff(np.median(gather(x, later, 2 * search + 1), axis=0))
+    begin = np.diff(gather(x, starts[:1], 2 * search + 1)[0])
+    silence = np.r_[0, np.cumsum(begin**2)]
+    artifact = np.r_[0, np.cumsum((begin - template) ** 2)]
+    cost = silence + artifact[-1] - artifact
+    # silence up to there must explain the data, artifact all along must not
+    if cost.min() > 0.1 * artifact[-1] or cost.min() > 0.5 * cost[search]:
+        return 0
+    best = np.flatnonzero(cost < cost.min() + 0.01 * cost[search])
+    return int(best[np.abs(best - search).argmin()]) - search
+
+
+def shot_period(x, onsets, period, n_shots, max_gap=0.06):
+    """Distance of the slice excitations inside volumes that may end with a pause.
+
+    Maximises the energy of the mean slice epoch over the length of the pause, as the
+    slices of a volume add up in phase only at their true distance.
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        Signal in the artifact band.
+    onsets : array of float, shape (n_volumes,)
+        Volume onsets in samples.
+    period : float
+        Volume period in samples.
+    n_shots : int
+        Slice excitations per volume.
+    max_gap : float
+        Longest pause as a share of the volume.
+
+    Returns
+    -------
+    slice_period : float
+        ``(period - gap) / n_shots``, the gap 0 unless the energy gains over 2 %.
+    """
+    inside = [t for t in onsets if t >= 0 and t + period < x.size][:30]
+
+    def energy(gap):
+        step = (period - gap) / n_shots
+        starts = np.add.outer(inside, np.arange(n_shots) * step).ravel()
+        length = int((1 - max_gap) * period / n_shots)
+        rounded = np.floor(starts + 0.5).astype(int)
+        return (gather(x, rounded, length).mean(axis=0) ** 2).sum()
+
+    gaps = np.arange(0, int(max_gap * period) + 1, dtype=float)
+    if len(inside) < 3 or gaps.size < 2:
+        return period / n_shots
+    energies = np.array([energy(gap) for gap in gaps])
+    best = int(energies.argmax())
+    if energies[best] < 1.02 * energies[0]:
+        return period / n_shots
+    fine = gaps[best] + np.linspace(-1, 1, 21)
+    fine = fine[fine >= 0]
+    gap = fine[int(np.argmax([energy(g) for g in fine]))]
+    return (period - gap) / n_shots

@@ -1,0 +1,346 @@
+"""Average artifact subtraction as one averaging matrix.
+
+With ``X`` (epochs x times) the epochs of one channel, cut at integer samples, the
+templates are
+
+    ``T = W X  -  (W B) H  +  (C - W C) D``
+
+``W`` (epochs x epochs, sparse, rows sum to 1) says which epochs are averaged.
+``B H`` is the slow baseline of each epoch, so that slow EEG is neither removed nor
+injected. ``C`` holds the Taylor coefficients of what is left of each onset after
+rounding (see :mod:`mne_facet.signal.align`) and ``D`` the derivatives of the mean
+artifact: the average of epochs is brought to the sub-sample position of the epoch
+it is subtracted from. Because the three operations are linear they are applied to
+the small matrices ``B`` and ``C``, never to the data.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy import sparse
+from scipy.interpolate import CubicSpline
+
+from .align import (
+    MARGIN,
+    deblurred_spectrum,
+    derivatives,
+    gather,
+    raised_cosine,
+    shift_powers,
+)
+
+
+class EpochGrid(NamedTuple):
+    """Where the epochs of one kind lie in one scanner run; positions in samples.
+
+    Attributes
+    ----------
+    starts, stops : array of float, shape (n_epochs,)
+        Epoch ``k`` owns the samples from ``starts[k]`` to ``stops[k]``.
+    joined : array of bool, shape (n_epochs, 2)
+        Whether another epoch ends where this one starts, and the other way round.
+    good : array of bool, shape (n_epochs,)
+        Epochs that may lend to the templates of others.
+    periods : array of float, shape (n_periods + 1,)
+        Borders of the artifact's periods, for the baseline.
+    fade : int
+        Half width of the cross-fade between joined epochs.
+    """
+
+    starts: np.ndarray
+    stops: np.ndarray
+    joined: np.ndarray
+    good: np.ndarray
+    periods: np.ndarray
+    fade: int
+
+
+def moving_weights(good, window):
+    """Leave-one-out moving average as a sparse averaging matrix.
+
+    Row ``k`` averages the `window` nearest good epochs other than ``k``, half
+    before and half after; at the ends the window keeps its size and slides inward.
+    White noise independent between epochs grows in power by ``1 + 1 / window``;
+    nothing of an epoch is in its own template.
+
+    Parameters
+    ----------
+    good : array of bool, shape (n_epochs,)
+        Epochs that may be averaged; at least two.
+    window : int
+        Number of epochs to average; all others if there are fewer.
+
+    Returns
+    -------
+    weights : scipy.sparse.csr_array, shape (n_epochs, n_epochs)
+        Rows sum to 1, the diagonal is 0.
+    """
+    n_epochs = len(good)
+    sources = np.flatnonzero(good)
+    window = min(window, sources.size - 1)
+    before = np.searchsorted(sources, np.arange(n_epochs))
+    n_others = sources.size - good
+    first = np.clip(before - window // 2, 0, n_others - window)
+    picks = first[:, np.newaxis] + np.arange(window)
+    picks += good[:, np.newaxis] & (picks >= before[:, np.newaxis])  # leave k out
+    return sparse.csr_array(
+        (
+            np.full(picks.size, 1.0 / window),
+            sources[picks].ravel(),
+            np.arange(0, picks.size + 1, window),
+        ),
+        shape=(n_epochs, n_epochs),
+    )
+
+
+def weighted_average(weights, epochs):
+    """Templates ``W X``, each from the one before.
+
+    Neighbouring rows of ``W`` share most of their epochs, so the sparse difference
+    ``W_k - W_{k-1}`` is multiplied and the rows are summed up: the cost does not
+    depend on the window.
+
+    Parameters
+    ----------
+    weights : scipy.sparse.csr_array, shape (n_templates, n_epochs)
+        Rows of an averaging matrix.
+    epochs : array, shape (n_epochs, length)
+        Epochs.
+
+    Returns
+    -------
+    templates : array, shape (n_templates, length)
+        ``weights @ epochs`` to rounding.
+    """
+    before = sparse.eye_array(weights.shape[0], k=-1)
+    change = sparse.csr_array(weights - before @ weights)
+    change.data[np.abs(change.data) < 1e-12] = 0
+    change.eliminate_zeros()
+    if change.nnz > 0.7 * weights.nnz:  # rows with little in common
+        return weights @ epochs
+    templates = change @ epochs
+    for k in range(1, len(templates)):
+        templates[k] += templates[k - 1]
+    return templates
+
+
+def baseline(x, periods, n_grid):
+    """Twofold moving average over one period, on a grid of points per period.
+
+    The nulls of a box of one period are the harmonics of the artifact, so
+    ``MA(MA(x))`` holds the slow signal and nothing of the artifact, whatever the
+    artifact's own offset and slope. The ends repeat the first and last period.
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        Signal.
+    periods : array of float, shape (n_periods + 1,)
+        Borders of the periods, in samples, all inside the data.
+    n_grid : int
+        Points per period, even.
+
+    Returns
+    -------
+    position : array of float
+        Grid in samples, from one period before the first border to one after the
+        last.
+    value : array of float
+        Baseline at these positions.
+    """
+    n_points = n_grid * (len(periods) - 1)
+    knots = np.interp(np.arange(n_points + 1) / n_grid, np.arange(len(periods)), periods)
+    first = np.minimum(knots.astype(int), x.size - 2)
+    fraction = knots - first
+    cumulative = np.r_[0.0, np.cumsum(np.add.reduceat(x, first)[:-1])]
+    # the running sum of x, interpolated between samples to third order
+    step = x[first + 1] - x[first]
+    cumulative += fraction * x[first] + 0.5 * fraction * (fraction - 1) * step
+    sums, widths = np.diff(cumulative), np.diff(knots)
+    sums = np.r_[np.tile(sums[:n_grid], 2), sums, np.tile(sums[-n_grid:], 2)]
+    widths = np.r_[np.tile(widths[:n_grid], 2), widths, np.tile(widths[-n_grid:], 2)]
+    box = _moving_sum(sums, n_grid) / _moving_sum(widths, n_grid)
+    value = (_moving_sum(box[:-1], n_grid) + _moving_sum(box[1:], n_grid)) / (2 * n_grid)
+    border = knots[0] - widths[:n_grid].sum()
+    position = border + np.r_[0.0, np.cumsum(widths[n_grid:-n_grid])]
+    return position, value
+
+
+def _moving_sum(x, width):
+    total = np.r_[0.0, np.cumsum(x)]
+    return total[width:] - total[:-width]
+
+
+def subtract_templates(x, grids, weights, scale="robust"):
+    """Subtract weighted averages of artifact epochs from one channel.
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        One channel, in volts. Not changed.
+    grids : list of EpochGrid
+        The epochs, one grid per scanner run and kind of epoch.
+    weights : callable
+        ``weights(good)`` returns the averaging matrix of a grid.
+    scale : "robust" | None
+        Amplitude factor of each template: least squares, held near the median of
+        the run, 1 where the artifact is weak. None: always 1.
+
+    Returns
+    -------
+    clean : array, shape (n_times,)
+        The channel without its artifact; samples outside the grids are identical.
+    """
+    clean = x.copy()
+    rails = x.min(), x.max()
+    if rails[0] == rails[1]:
+        return clean
+    clipped = _clipped_samples(x, rails)
+    for grid in grids:
+        _subtract_grid(clean, x, grid, clipped, weights, scale)
+    return clean
+
+
+def _subtract_grid(clean, x, grid, clipped, weights, scale):
+    pad = grid.fade + MARGIN
+    rows = np.floor(grid.starts + 0.5).astype(int) - pad
+    fraction = grid.starts - pad - rows
+    widths = grid.stops - grid.starts
+    length = int(np.ceil(widths.max())) + 1 + 2 * pad
+    # the amplitude needs no more samples than these, artifact there or not
+    body = slice(pad, pad + min(int(widths.min()), 4096))
+    good = _lenders(grid, x.size, clipped)
+    matrix = weights(good)
+    slow, spread = _epoch_baseline(x, grid.periods, rows, length)
+    # blocks of about 8 MB stay in cache, and memory does not grow with the recording
+    n_blocks = max(len(rows) * length // 2**20, len(rows) // 256)
+    n_blocks = max(1, min(n_blocks, len(rows) // 16))
+    for block in np.array_split(np.arange(len(rows)), n_blocks):
+        part = matrix[block]
+        first = min(block[0], part.indices.min())
+        used = np.arange(first, max(block[-1], part.indices.max()) + 1)
+        mine, lends = slice(block[0] - first, block[-1] + 1 - first), good[block]
+        epochs = _gather_epochs(x, grid, rows, used, length, pad)
+        templates = _templates(
+            part[:, used], epochs, mine, good[used], fraction[used], slow[used], spread
+        )
+        gain = np.ones(len(block))
+        if scale is not None and lends.any():
+            gain = _gains(epochs[mine, body], templates[:, body], lends)
+        _paste(clean, templates, gain, grid, block, rows[block])
+
+
+def _gather_epochs(x, grid, rows, used, length, pad):
+    """Epochs with margins; those at the end of a block get their neighbour's margin.
+
+    Beyond the first and last epoch of a block there is no artifact (silence, a
+    pause): averaged as they are, they would thin out the templates of others.
+    """
+    epochs = gather(x, rows[used], length)
+    joined, last = grid.joined, len(rows) - 1
+    stop = np.floor(grid.stops + 0.5).astype(int) - rows
+    for k in used[~joined[used].all(axis=1)]:
+        if not joined[k, 0] and k < last and joined[k + 1, 0]:
+            epochs[k - used[0], :pad] = gather(x, rows[k + 1 : k + 2], pad)
+        if not joined[k, 1] and k > 0 and joined[k - 1, 1]:
+            tail = rows[k - 1 : k] + stop[k]
+            epochs[k - used[0], stop[k] :] = gather(x, tail, length - stop[k])
+    return epochs
+
+
+def _lenders(grid, n_times, clipped):
+    """Epochs that may be averaged into templates of this channel."""
+    inside = (grid.starts >= 0) & (grid.stops <= n_times)
+    first = np.searchsorted(clipped, grid.starts)
+    intact = first == np.searchsorted(clipped, grid.stops)
+    good = grid.good & inside & intact
+    inner = good & grid.joined.all(axis=1)
+    for candidates in (inner, good, inside):
+        if candidates.sum() > 2:
+            return candidates
+    return np.ones(len(grid.starts), bool)
+
+
+def _clipped_samples(x, rails):
+    """Samples that start three equal values at the lowest or highest value of `x`."""
+    starts = []
+    for rail in rails:
+        at_rail = np.flatnonzero(x == rail)
+        starts.append(at_rail[:-2][at_rail[2:] - at_rail[:-2] == 2])
+    return np.sort(np.concatenate(starts))
+
+
+def _epoch_baseline(x, periods, rows, length):
+    """Baseline of each epoch on a coarse grid, and the interpolation to samples."""
+    # 8 points per period; fewer, but even, for periods of few samples
+    n_grid = int(np.clip(np.diff(periods).min() // 8 * 2, 2, 8))
+    position, value = baseline(x, periods, n_grid)
+    spacing = np.diff(periods).mean() / n_grid
+    n_local = max(4, int(np.ceil((length - 1) / spacing)) + 1)
+    local = np.linspace(0, length - 1, n_local)
+    slow = np.interp(rows[:, np.newaxis] + local, position, value)
+    return slow, _cubic_interpolation(n_local, length)
+
+
+@lru_cache(maxsize=4)
+def _cubic_interpolation(n_points, length):
+    """Matrix from evenly spaced points to all samples of an epoch."""
+    points = np.linspace(0, length - 1, n_points)
+    return CubicSpline(points, np.eye(n_points))(np.arange(length)).T
+
+
+def _templates(weights, epochs, mine, good, fraction, slow, spread):
+    """Averages without baseline, moved to the sub-sample place of their epoch.
+
+    ``T = W X - (W B) H + (C - W C) D``, with ``D`` from the epochs around, so that
+    a slow change of the artifact changes ``D`` with it.
+    """
+    templates = weighted_average(weights, epochs)
+    coefs, basis = -(weights @ slow), spread
+    power = shift_powers(fraction)
+    offset = power[mine] - weights @ power
+    if np.abs(offset).max() > 1e-9:
+        mean = (good / good.sum()) @ epochs
+        common = deblurred_spectrum(mean, fraction[good])
+        coefs = np.hstack([coefs, offset[:, 1:]])
+        basis = np.vstack([basis, derivatives(*common, epochs.shape[1])[1:]])
+    templates += coefs @ basis
+    return templates
+
+
+def _gains(epochs, templates, good):
+    """Amplitude factors ``<x', T'> / <T', T'>`` of the first differences.
+
+    The difference keeps slow EEG and drift, which the template knows nothing of, from
+    being taken for artifact.
+    """
+    templates, epochs = np.diff(templates), np.diff(epochs)
+    energy = np.einsum("kj,kj->k", templates, templates)
+    fit = np.einsum("kj,kj->k", epochs, templates)
+    few = np.flatnonzero(good)[:: max(1, good.sum() // 8)]
+    left = (epochs[few] - templates[few]).var(axis=1)
+    weak = energy < 25 * templates.shape[1] * np.median(left)
+    gain = np.divide(fit, energy, out=np.ones_like(fit), where=energy > 0)
+    gain[~good] = np.interp(np.flatnonzero(~good), np.flatnonzero(good), gain[good])
+    center = np.median(gain)
+    gain = np.median(sliding_window_view(np.pad(gain, 2, "edge"), 5), axis=1)
+    return np.where(weak, 1.0, np.clip(gain, 0.8 * center, 1.25 * center))
+
+
+def _paste(clean, templates, gain, grid, block, rows):
+    """Subtract the templates, cross-faded where epochs join, hard where they do not."""
+    starts, stops, joined = grid.starts[block], grid.stops[block], grid.joined[block]
+    reach = np.arange(-grid.fade, grid.fade + 1)
+    for edge, borders in enumerate((starts, stops)):
+        chosen = np.flatnonzero(joined[:, edge])[:, np.newaxis]
+        samples = np.floor(borders[chosen] + 0.5).astype(int) + reach
+        rise = raised_cosine((samples - borders[chosen] + grid.fade) / (2 * grid.fade))
+        templates[chosen, samples - rows[chosen]] *= rise if edge == 0 else 1 - rise
+    first = np.floor(starts + 0.5).astype(int) - grid.fade * joined[:, 0]
+    last = np.floor(stops + 0.5).astype(int) + (grid.fade + 1) * joined[:, 1]
+    first, last = np.clip(first, 0, clean.size), np.clip(last, 0, clean.size)
+    for k, (row, start, stop) in enumerate(zip(rows, first, last, strict=True)):
+        template = templates[k, start - row : stop - row]
+        clean[start:stop] -= template if gain[k] == 1 else gain[k] * template

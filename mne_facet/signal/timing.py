@@ -1,0 +1,262 @@
+"""Scanner timing from trigger times alone: structure, repair, clock.
+
+All times are float samples from the first sample of the data.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Spacing(NamedTuple):
+    """Pattern of the intervals between triggers.
+
+    Attributes
+    ----------
+    period : float
+        Usual interval.
+    n_shots : int
+        Triggers per volume where a longer interval recurs every `n_shots`; else 1.
+    gap : float
+        How much longer that interval is.
+    """
+
+    period: float
+    n_shots: int = 1
+    gap: float = 0.0
+
+    @property
+    def volume(self):
+        """Interval between volumes."""
+        return self.n_shots * self.period + self.gap
+
+    def position(self, index):
+        """Time of trigger `index` after trigger 0."""
+        index = np.asarray(index)
+        return index // self.n_shots * self.volume + index % self.n_shots * self.period
+
+
+def find_spacing(times):
+    """Usual interval, and the longer one that recurs once per volume if there is.
+
+    Parameters
+    ----------
+    times : array, shape (n_triggers,)
+        Sorted trigger times.
+
+    Returns
+    -------
+    spacing : Spacing
+        Triggers are slices where the long intervals form a class of their own
+        (more than 3 samples longer) and recur regularly; the absolute duration
+        plays no role, so a multiband volume of 0.5 s stays a volume.
+    """
+    intervals = np.diff(times)
+    typical = np.median(intervals)
+    near = intervals[np.abs(intervals / typical - 1) < 0.2]
+    period = near.mean() if np.ptp(near) <= 3 else np.median(near)
+    usual = (intervals > 0.5 * typical) & (intervals < 1.9 * typical)
+    if np.ptp(intervals[usual]) <= 3:
+        return Spacing(float(period))
+    border = _two_means(intervals[usual])
+    is_long = usual & (intervals > border)
+    is_short = usual & ~is_long
+    recurrence = np.diff(np.flatnonzero(is_long))
+    if is_long.sum() < 2 or is_short.sum() < 2:
+        return Spacing(float(period))
+    counts = np.bincount(recurrence)
+    n_shots = int(counts.argmax())
+    short, long = intervals[is_short].mean(), intervals[is_long].mean()
+    if n_shots < 2 or counts.max() < 0.8 * recurrence.size or long - short <= 3:
+        return Spacing(float(period))
+    return Spacing(float(short), n_shots, float(long - short))
+
+
+def _two_means(values):
+    """Border between two clusters on a line."""
+    border = 0.5 * (values.min() + values.max())
+    for _ in range(50):
+        upper = values > border
+        if upper.all() or not upper.any():
+            return border
+        moved = 0.5 * (values[upper].mean() + values[~upper].mean())
+        if moved == border:
+            return border
+        border = moved
+    return border
+
+
+class TriggerRun(NamedTuple):
+    """Triggers of one uninterrupted scanner run.
+
+    Attributes
+    ----------
+    times : array, shape (n,)
+        Their times.
+    index : array of int, shape (n,)
+        Which trigger of the run each is; a jump means missing ones. For slice
+        triggers with a gap, index 0 is the first slice of a volume.
+    """
+
+    times: np.ndarray
+    index: np.ndarray
+
+
+def index_triggers(times, spacing, breaks=(), max_missing=4):
+    """Number the triggers, run by run; what fits no run is left out.
+
+    From each trigger the next one is looked for at a whole number of steps of the
+    pattern. Triggers in between that fit none (doubled, spurious) are skipped; no
+    fit within `max_missing` volumes, or a boundary of the recording, starts a new
+    run.
+
+    Parameters
+    ----------
+    times : array, shape (n_triggers,)
+        Sorted trigger times.
+    spacing : Spacing
+        Expected pattern.
+    breaks : sequence of float
+        Boundaries of concatenated recordings, in samples.
+    max_missing : int
+        Largest number of consecutive volumes to bridge.
+
+    Returns
+    -------
+    runs : list of TriggerRun
+        Runs of at least two triggers.
+    dropped : array
+        Times that belong to no run.
+    """
+    segments = np.split(times, np.searchsorted(times, breaks))
+    runs, dropped = [], []
+    for segment in segments:
+        while segment.size:
+            run, skipped, segment = _follow(segment, spacing, max_missing)
+            dropped.extend(skipped)
+            if run.times.size > 1:
+                runs.append(run)
+            else:
+                dropped.extend(run.times)
+    return runs, np.sort(dropped)
+
+
+def _follow(times, spacing, max_missing):
+    """First run of sorted times; also what was skipped in it, and what comes after."""
+    walks = [
+        _walk(times, spacing, max_missing, phase, 4 * spacing.n_shots)
+        for phase in range(spacing.n_shots)
+    ]
+    phase = int(np.argmax([len(walk[0]) for walk in walks]))
+    taken, index = _walk(times, spacing, max_missing, phase)
+    if len(taken) < 0.5 * (taken[-1] + 1):  # most others disagree with the first
+        taken, index = [0], [0]
+    rest = taken[-1] + 1
+    skipped = np.delete(times[:rest], taken)
+    return TriggerRun(times[taken], np.array(index)), skipped, times[rest:]
+
+
+def _walk(times, spacing, max_missing, phase, max_steps=None):
+    tolerance = max(2.0, 0.01 * spacing.period)
+    n_ahead = spacing.n_shots * (max_missing + 1)
+    # expected time from one trigger to each of the next ones, for each phase
+    phases = np.arange(spacing.n_shots)[:, np.newaxis]
+    ahead = phases + np.arange(1, n_ahead + 1)
+    expected = spacing.position(ahead) - spacing.position(phases)
+    reach = expected.max() + tolerance
+    taken, index = [0], [phase]
+    candidate = 1
+    while candidate < times.size and (max_steps is None or len(taken) < max_steps):
+        interval = times[candidate] - times[taken[-1]]
+        if interval > reach:
+            break
+        error = np.abs(expected[index[-1] % spacing.n_shots] - interval)
+        step = int(error.argmin())
+        if error[step] <= tolerance:
+            taken.append(candidate)
+            index.append(index[-1] + step + 1)
+        candidate += 1
+    return taken, index
+
+
+class Clock(NamedTuple):
+    """Times of a run by the scanner's clock.
+
+    Attributes
+    ----------
+    coefs : array
+        Offset, and time per step of each column of the design.
+    times : array, shape (n,)
+        Fitted times.
+    residual : array, shape (n,)
+        Measured minus fitted.
+    """
+
+    coefs: np.ndarray
+    times: np.ndarray
+    residual: np.ndarray
+
+
+def fit_clock(design, times):
+    """Robust linear clock ``t = a + design @ b``, least squares with Huber weights.
+
+    Rounding leaves residuals of 0.29 samples (sd); the error of the fitted period
+    falls with the number of triggers to the power of 1.5.
+
+    Parameters
+    ----------
+    design : array, shape (n,) or (n, n_columns)
+        Index of the trigger; or index of volume and of slice.
+    times : array, shape (n,)
+        Measured times.
+
+    Returns
+    -------
+    clock : Clock
+        The fit.
+    """
+    columns = np.asarray(design, float).reshape(len(times), -1)
+    origin, center = times.mean(), columns.mean(axis=0)
+    design = np.c_[np.ones(len(times)), columns - center]
+    weight = np.ones(len(times))
+    for _ in range(3):
+        root = np.sqrt(weight)[:, np.newaxis]
+        coefs = np.linalg.lstsq(design * root, (times - origin) * root[:, 0])[0]
+        residual = times - origin - design @ coefs
+        limit = 1.5 * np.median(np.abs(residual)) / 0.6745
+        weight = np.minimum(1.0, limit / np.maximum(np.abs(residual), limit + 1e-12))
+    coefs[0] += origin - center @ coefs[1:]
+    return Clock(coefs, times - residual, residual)
+
+
+def clock_drifts(residual, width=50, limit=0.6):
+    """Whether the period itself changes: residuals that stay on one side.
+
+    A rounded clock alone keeps every running mean within 0.5 samples.
+    """
+    if residual.size < width:
+        return False
+    mean = np.convolve(residual, np.full(width, 1 / width), "valid")
+    return bool(np.abs(mean).max() > limit)
+
+
+def fit_drifting_clock(index, times, knot_spacing):
+    """Clock with a continuous, piecewise linear period.
+
+    Parameters
+    ----------
+    index, times : array, shape (n,)
+        Index and measured time of each trigger.
+    knot_spacing : float
+        Distance of the knots, in units of `index`.
+
+    Returns
+    -------
+    clock : Clock
+        The fit; `coefs` starts with offset and mean step.
+    """
+    knots = np.arange(index[0] + knot_spacing, index[-1], knot_spacing)
+    hinges = np.maximum(0, index[:, np.newaxis] - knots)
+    clock = fit_clock(np.c_[index, hinges], times)
+    steps = np.polyfit(index, clock.times, 1)
+    return Clock(steps[::-1], clock.times, clock.residual)

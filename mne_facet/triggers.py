@@ -1,0 +1,644 @@
+"""Scanner triggers: find, repair, refine, report."""
+
+from typing import NamedTuple
+
+import mne
+import numpy as np
+from mne.utils import logger
+
+from ._base import RawTransformer, pick_channels
+from ._events import (
+    annotation_samples,
+    boundaries,
+    describe_annotations,
+    find_annotations,
+    get_runs,
+    stim_onsets,
+    write_volumes,
+)
+from .signal import align, detect
+from .signal.timing import (
+    Spacing,
+    clock_drifts,
+    find_spacing,
+    fit_clock,
+    fit_drifting_clock,
+    index_triggers,
+)
+
+# no slice excitation is faster; tells slice from volume triggers once n_slices is known
+_FASTEST_SHOT = 0.02
+
+
+class _Run(NamedTuple):
+    """Volumes of a run while it is being repaired, times in samples."""
+
+    volume: np.ndarray  # counted from 0
+    onsets: np.ndarray  # by the scanner's clock
+    residual: np.ndarray  # trigger minus clock, NaN where there was no trigger
+    n_shots: np.ndarray
+    slice_period: float
+    period: float
+    dropped: int
+    restored: int
+
+
+class TriggerDetector(RawTransformer):
+    """Find the scanner's triggers and annotate every volume.
+
+    Works from the markers in the recording, from a stim channel or, if there is
+    neither, from the signal. Slice triggers are told from volume triggers by their
+    pattern and grouped into volumes. Missing triggers are restored, doubled and
+    spurious ones dropped, scanner runs and pauses told apart, and onsets rounded to
+    samples brought back to the scanner's clock; each repair is one log line, and
+    :func:`trigger_report` sums them up.
+
+    Parameters
+    ----------
+    pattern : str | None
+        Regular expression for the description of the trigger annotations. It must
+        match the whole description, or all of it after a slash: ``"R128"`` finds
+        ``"Response/R128"``, and ``"1"`` does not find ``"11"``. None: look for
+        the artifact in the signal, unless `stim_channel` is given.
+    stim_channel : str | None
+        Name of the channel that carries the triggers, instead of annotations.
+    n_slices : int | None
+        Slices per volume. With it slices can be corrected one by one even if only
+        volumes have a trigger.
+    multiband_factor : int
+        Slices excited at a time.
+    tr : float | None
+        Nominal repetition time in seconds, to measure the clock offset against and
+        to tell volume from slice triggers; needed only where it is ambiguous.
+    offset : float
+        Seconds to add to every trigger.
+    complete : bool
+        Whether to restore missing volumes: between triggers where the artifact is
+        there without one, and before the first and after the last (dummy scans).
+    description : str
+        Description of the volume annotations to write; annotations with this
+        description are replaced.
+    copy : bool
+        Whether to leave the input as it is and return a copy.
+    verbose : bool | str | int | None
+        As in MNE.
+
+    Notes
+    -----
+    The scanner's clock and the amplifier's differ by some parts per million unless
+    they are synchronised, so the volume period is a fraction of a sample off an
+    integer. It is fitted to all triggers of a run (Huber's robust least squares);
+    the times written are those of the fit. Where residuals exceed what rounding
+    explains (0.6 samples) the measured times are kept; see :class:`TriggerAligner`.
+
+    Examples
+    --------
+    >>> from mne_facet import TriggerDetector, simulate_raw, trigger_report
+    >>> raw, truth = simulate_raw(duration=30, n_eeg=2, sfreq=1000)
+    >>> raw = TriggerDetector("R128", n_slices=20).fit_transform(raw)
+    >>> [run["n_volumes"] for run in trigger_report(raw)]
+    [10]
+    """
+
+    _needs_data = False
+
+    def __init__(
+        self,
+        pattern=None,
+        *,
+        stim_channel=None,
+        n_slices=None,
+        multiband_factor=1,
+        tr=None,
+        offset=0.0,
+        complete=True,
+        description="TR",
+        copy=True,
+        verbose=None,
+    ):
+        self.pattern = pattern
+        self.stim_channel = stim_channel
+        self.n_slices = n_slices
+        self.multiband_factor = multiband_factor
+        self.tr = tr
+        self.offset = offset
+        self.complete = complete
+        self.description = description
+        self.copy = copy
+        self.verbose = verbose
+
+    def _correct(self, raw):
+        sfreq = raw.info["sfreq"]
+        n_shots = self._n_shots()
+        times = self._trigger_times(raw)
+        spacing = find_spacing(times)
+        triggers, dropped = index_triggers(times, spacing, boundaries(raw))
+        _log_dropped(dropped, sfreq, "no other trigger fits")
+        spacing, n_shots = self._structure(spacing, n_shots, sfreq)
+        runs = [_volumes(run, spacing, n_shots, dropped) for run in triggers]
+        if self.complete:
+            x = detect.artifact_band(_strongest(raw, 1)[0], sfreq)
+            runs = [part for run in runs for part in _complete(x, run, sfreq)]
+        runs = [run for run in runs if _long_enough(run, sfreq)]
+        if not runs:
+            raise ValueError(
+                f"TriggerDetector found {times.size} triggers but no 3 volumes in a "
+                "row. Check pattern=, n_slices= and tr=."
+            )
+        self._write(raw, runs)
+        return raw
+
+    def _n_shots(self):
+        if self.n_slices is None:
+            return None
+        n_shots, rest = divmod(self.n_slices, self.multiband_factor)
+        if rest or n_shots < 1:
+            raise ValueError(
+                f"n_slices={self.n_slices} must be a multiple of "
+                f"multiband_factor={self.multiband_factor}."
+            )
+        return n_shots
+
+    def _trigger_times(self, raw):
+        if self.pattern is not None:
+            index = find_annotations(raw, self.pattern)
+            if not index.size:
+                raise ValueError(
+                    "TriggerDetector found no annotation that matches "
+                    f"pattern={self.pattern!r}. The recording has: "
+                    f"{describe_annotations(raw)}."
+                )
+            times = annotation_samples(raw, index)
+        elif self.stim_channel is not None:
+            times = stim_onsets(raw, self.stim_channel)
+        else:
+            return self._times_from_signal(raw)
+        times = np.unique(times) + self.offset * raw.info["sfreq"]
+        inside = times[(times > -0.5) & (times < raw.n_times)]
+        if times.size and not inside.size:
+            raise ValueError(
+                f"All {times.size} triggers lie outside the data (0 to "
+                f"{raw.times[-1]:.3f} s): the first is at "
+                f"{times[0] / raw.info['sfreq']:.3f} s. Check offset={self.offset}."
+            )
+        if inside.size < 3:
+            raise ValueError(
+                f"TriggerDetector needs at least 3 triggers, found {inside.size}. The "
+                f"recording has: {describe_annotations(raw)}."
+            )
+        return inside
+
+    def _times_from_signal(self, raw):
+        sfreq = raw.info["sfreq"]
+        data = _strongest(raw, 1)[0]
+        x = detect.artifact_band(data, sfreq)
+        shortest, longest = 0.02 * sfreq, 10 * sfreq
+        if self.tr is not None:
+            shortest, longest = 0.98 * self.tr * sfreq, 1.02 * self.tr * sfreq
+        times = []
+        for start, stop in detect.acquisition_spans(x, sfreq):
+            period, height = detect.find_period(x[start:stop], shortest, longest)
+            if height > 0.5 and stop - start > 3 * period:
+                n_periods = int((stop - start) / period + 0.5)
+                onsets = start + np.arange(n_periods) * period
+                search = min(int(0.2 * sfreq), int(0.45 * period))
+                times.extend(onsets + detect.start_offset(data, onsets, search))
+        if not times:
+            raise ValueError(
+                "TriggerDetector found no gradient artifact in the signal. Name the "
+                "trigger markers with pattern= (the recording has: "
+                f"{describe_annotations(raw)}) or stim_channel=."
+            )
+        times = np.array(times) + self.offset * sfreq
+        logger.info(
+            f"TriggerDetector: {times.size} periods found in the signal, the first at "
+            f"{times[0] / sfreq:.3f} s"
+        )
+        return times[times > -0.5]
+
+    def _structure(self, spacing, n_shots, sfreq):
+        """Triggers per volume and slices per volume, from pattern and parameters."""
+        if spacing.n_shots > 1:
+            if n_shots not in (None, spacing.n_shots):
+                raise ValueError(
+                    f"n_slices={self.n_slices} with multiband_factor="
+                    f"{self.multiband_factor} needs {n_shots} triggers per volume, but "
+                    f"a longer interval recurs every {spacing.n_shots}. Check n_slices."
+                )
+            return spacing, spacing.n_shots
+        if n_shots is None or n_shots == 1:
+            return spacing, 1
+        interval = spacing.period / sfreq
+        if self.tr is not None:
+            is_slice = abs(interval * n_shots / self.tr - 1) < abs(interval / self.tr - 1)
+        else:
+            is_slice = interval < n_shots * _FASTEST_SHOT
+        return (Spacing(spacing.period, n_shots) if is_slice else spacing), n_shots
+
+    def _write(self, raw, runs):
+        sfreq = raw.info["sfreq"]
+        samples, extras = [], []
+        for number, run in enumerate(runs):
+            for k, onset in enumerate(run.onsets):
+                samples.append(onset)
+                extras.append(
+                    {
+                        "run": number,
+                        "volume": int(run.volume[k]),
+                        "n_shots": int(run.n_shots[k]),
+                        "slice_period": run.slice_period / sfreq,
+                        "residual": _or_none(run.residual[k] / sfreq),
+                        "dropped": run.dropped,
+                        "restored": run.restored,
+                        "tr": self.tr,
+                    }
+                )
+            logger.info(
+                f"TriggerDetector: run {number + 1}, {run.onsets.size} volumes from "
+                f"{run.onsets[0] / sfreq:.3f} s, TR {run.period / sfreq:.6f} s, "
+                f"{run.n_shots.max()} slice excitations per volume"
+            )
+        write_volumes(raw, samples, extras, self.description)
+
+
+def _or_none(value):
+    return None if np.isnan(value) else float(value)
+
+
+def _log_dropped(times, sfreq, reason):
+    for time in times:
+        logger.info(
+            f"TriggerDetector: trigger at {time / sfreq:.4f} s dropped, {reason}"
+        )
+
+
+def _long_enough(run, sfreq):
+    if run.onsets.size > 2:
+        return True
+    mne.utils.warn(
+        f"The scanner run at {run.onsets[0] / sfreq:.2f} s has only {run.onsets.size} "
+        "volumes and is left uncorrected; 3 are needed.",
+        ignore_namespaces=("mne", "mne_facet"),
+    )
+    return False
+
+
+def _volumes(triggers, spacing, n_shots, dropped):
+    """Volumes of a run by the scanner's clock, missing ones inside included."""
+    per_volume = spacing.n_shots
+    volume, shot = np.divmod(triggers.index, per_volume)
+    design = np.c_[volume, shot] if spacing.gap else triggers.index / per_volume
+    clock = fit_clock(design, triggers.times)
+    all_volumes = np.arange(volume[0], volume[-1] + 1)
+    origin, period = clock.coefs[:2]
+    onsets = origin + period * all_volumes
+    slice_period = clock.coefs[2] if spacing.gap else period / n_shots
+    if clock_drifts(clock.residual):
+        every = 60 * per_volume if period * 60 < np.ptp(triggers.times) else per_volume
+        clock = fit_drifting_clock(triggers.index, triggers.times, every)
+        onsets = np.interp(all_volumes * per_volume, triggers.index, clock.times)
+    first = shot == 0
+    residual = np.full(all_volumes.size, np.nan)
+    position = np.searchsorted(all_volumes, volume[first])
+    residual[position] = clock.residual[first]
+    if clock.residual.std() > 0.6 and per_volume == 1:
+        onsets[position] = triggers.times[first]
+    shots = np.full(all_volumes.size, n_shots)
+    if per_volume > 1:
+        shots[-1] = shot[-1] + 1
+    low, high = triggers.times[[0, -1]]
+    n_dropped = int(((dropped > low - period) & (dropped < high + period)).sum())
+    restored = int(triggers.index[-1] - triggers.index[0] + 1 - triggers.index.size)
+    return _Run(
+        all_volumes,
+        onsets,
+        residual,
+        shots,
+        slice_period,
+        period,
+        n_dropped,
+        restored,
+    )
+
+
+def _strongest(raw, n_channels, picks=None):
+    """Signals of the channels with the largest artifact, none of them bad."""
+    picks = pick_channels(raw, picks, name="Trigger detection")
+    picks = [p for p in picks if raw.ch_names[p] not in raw.info["bads"]] or picks
+    sfreq = raw.info["sfreq"]
+    start = max(0, raw.n_times // 2 - int(30 * sfreq))
+    probe = raw.get_data(picks, start=start, stop=start + int(60 * sfreq))
+    strength = np.nan_to_num(np.diff(probe).std(axis=1))
+    strongest = np.asarray(picks)[np.argsort(-strength, kind="stable")[:n_channels]]
+    return raw.get_data(strongest)
+
+
+def _complete(x, run, sfreq):
+    """Check the volumes against the signal: drop silent ones, add untriggered ones."""
+    typical = detect.typical_epoch(x, run.onsets, int(run.period))
+    correlation, ratio = detect.similarity(x, run.onsets, typical)
+    usual = np.median(correlation)
+    if not usual > 0.5:
+        logger.info("TriggerDetector: no gradient artifact visible, triggers kept as is")
+        return [run]
+    silent = (ratio < 0.2 * np.median(ratio)) & (ratio > 0)
+    for k in np.flatnonzero(silent):
+        _log_volume(run.onsets[k], sfreq, "holds no artifact, dropped")
+    for k in np.flatnonzero(~silent & np.isnan(run.residual)):
+        _log_volume(run.onsets[k], sfreq, "had no trigger, restored")
+    kept = np.flatnonzero(~silent)
+    parts = np.split(kept, np.flatnonzero(np.diff(kept) > 1) + 1)
+    runs = [_extract(run, part) for part in parts if part.size]
+    if runs:
+        runs[0] = _extend(x, runs[0], -1, typical, usual, sfreq)
+        runs[-1] = _extend(x, runs[-1], 1, typical, usual, sfreq)
+    return runs
+
+
+def _log_volume(onset, sfreq, what):
+    logger.info(f"TriggerDetector: the volume at {onset / sfreq:.4f} s {what}")
+
+
+def _extract(run, index):
+    return run._replace(
+        volume=run.volume[index],
+        onsets=run.onsets[index],
+        residual=run.residual[index],
+        n_shots=run.n_shots[index],
+    )
+
+
+def _extend(x, run, direction, typical, usual, sfreq):
+    """Add volumes before the first or after the last that the signal shows."""
+    edge = 0 if direction < 0 else -1
+    candidate = run.onsets[edge] + direction * run.period
+    while -run.period < candidate < x.size:
+        correlation, ratio = detect.similarity(x, [candidate], typical)
+        if correlation[0] < 0.9 * usual or not 0.5 < ratio[0] < 2:
+            break
+        where = 0 if direction < 0 else run.onsets.size
+        run = run._replace(
+            volume=np.arange(run.onsets.size + 1) + run.volume[0],
+            onsets=np.insert(run.onsets, where, candidate),
+            residual=np.insert(run.residual, where, np.nan),
+            n_shots=np.insert(run.n_shots, where, run.n_shots.max()),
+            restored=run.restored + 1,
+        )
+        _log_volume(candidate, sfreq, "has no trigger, added")
+        candidate += direction * run.period
+    return run
+
+
+class TriggerAligner(RawTransformer):
+    """Refine the volume onsets with the artifact itself.
+
+    The artifact is a far better clock than the triggers: the shift of every volume
+    against the run's template is estimated to about 1e-4 samples from the channels
+    with the largest artifact, without upsampling anything, and the scanner's clock
+    is fitted to these. Onsets are then moved together to where the artifact begins
+    (triggers may come early or late), and the pause between the last slice of a
+    volume and the next volume is measured.
+
+    Parameters
+    ----------
+    picks : str | list | slice | None
+        Channels to look at; None: the EEG, EOG, ECG and EMG channels. Channels in
+        ``info["bads"]`` are not used.
+    n_channels : int
+        How many of them, those with the largest artifact.
+    search : float
+        How far from the trigger to look for the beginning of the artifact, in
+        seconds; 0 keeps the triggers' offset.
+    description : str
+        Description of the volume annotations.
+    copy : bool
+        Whether to leave the input as it is and return a copy.
+    verbose : bool | str | int | None
+        As in MNE.
+
+    Notes
+    -----
+    Where the shifts follow the clock to 0.1 samples the clock's times are written,
+    else a clock whose period changes every 60 s, else the individual times. A run
+    whose volumes do not resemble each other (no artifact) is left alone.
+
+    Examples
+    --------
+    >>> from mne_facet import TriggerAligner, TriggerDetector, simulate_raw
+    >>> raw, truth = simulate_raw(duration=30, n_eeg=2, sfreq=1000)
+    >>> raw = TriggerDetector("R128").fit_transform(raw)
+    >>> raw = TriggerAligner().fit_transform(raw)
+    """
+
+    _needs_data = False
+
+    def __init__(
+        self,
+        picks=None,
+        *,
+        n_channels=5,
+        search=0.1,
+        description="TR",
+        copy=True,
+        verbose=None,
+    ):
+        self.picks = picks
+        self.n_channels = n_channels
+        self.search = search
+        self.description = description
+        self.copy = copy
+        self.verbose = verbose
+
+    def _correct(self, raw):
+        sfreq = raw.info["sfreq"]
+        runs = get_runs(raw, self.description, name="TriggerAligner")
+        index = np.flatnonzero(raw.annotations.description == self.description)
+        samples = dict(zip(index, annotation_samples(raw, index), strict=True))
+        extras = {i: dict(raw.annotations.extras[i]) for i in index}
+        signals = _strongest(raw, self.n_channels, self.picks)
+        free = 0.0  # where the run before ends
+        for number, run in enumerate(runs):
+            onsets, slice_period = _align_run(signals, run, sfreq, self.search, free)
+            for i, old, new in zip(run.annotation, run.onsets, onsets, strict=True):
+                if i >= 0:
+                    samples[i] = new
+                    extras[i]["slice_period"] = slice_period / sfreq
+                    if extras[i].get("residual") is not None:
+                        extras[i]["residual"] += (old - new) / sfreq
+            free = onsets[-1] + run.period
+            logger.info(
+                f"TriggerAligner: run {number + 1}, onsets moved by "
+                f"{1e3 * np.mean(onsets - run.onsets) / sfreq:.3f} ms on average, "
+                f"{np.std(onsets - run.onsets):.3f} samples sd"
+            )
+        write_volumes(raw, list(samples.values()), list(extras.values()), self.description)
+        return raw
+
+
+def _align_run(signals, run, sfreq, search, free):
+    """Refined volume onsets of a run, and its slice period, in samples."""
+    length = int(run.period)
+    bands = [detect.artifact_band(x, sfreq) for x in signals]
+    typical = detect.typical_epoch(bands[0], run.onsets, length)
+    correlation, _ = detect.similarity(bands[0], run.onsets, typical)
+    if not np.median(correlation) > 0.5:
+        logger.info("TriggerAligner: no gradient artifact visible, onsets kept as is")
+        return run.onsets, run.slice_period
+    onsets = _align_integer(bands[0], run.onsets, length)
+    measured = _align_subsample(bands, onsets, length)
+    onsets = _align_clock(measured, knot_spacing=max(10, 60 * sfreq / run.period))
+    reach = int(min(search * sfreq, 0.45 * run.period))
+    offset = detect.start_offset(signals[0], onsets, reach) if reach else 0
+    if onsets[0] + offset >= free:
+        onsets = onsets + offset
+    slice_period = run.slice_period
+    if run.n_shots.max() > 1 and not run.gap:
+        n_shots = run.n_shots.max()
+        slice_period = detect.shot_period(bands[0], onsets, run.period, n_shots)
+    return onsets, slice_period
+
+
+def _align_integer(x, onsets, length, max_lag=3):
+    """Move onsets by whole samples to where the epochs correlate best."""
+    inside = (onsets >= 0) & (onsets + length <= x.size)
+    for n_epochs in (10, None):
+        starts = np.floor(onsets + 0.5).astype(int)
+        template = np.mean(align.gather(x, starts[inside][:n_epochs], length), axis=0)
+        lags, peak = align.best_lags(x, starts, template, max_lag)
+        sure = inside & (peak > 0.5) & (np.abs(lags) < max_lag)
+        onsets = onsets + np.where(sure, lags, 0)
+    return onsets
+
+
+def _align_subsample(signals, onsets, length):
+    """Onsets measured on the artifact, the median over channels; NaN where unsure."""
+    inside = (onsets >= 0) & (onsets + length <= signals[0].size)
+    for _ in range(2):
+        base = np.floor(onsets + 0.5).astype(int)
+        measured = []
+        for x in signals:
+            epochs = align.gather(x, base - align.MARGIN, length + 2 * align.MARGIN)
+            mean = epochs[inside].mean(axis=0)
+            common = align.deblurred_spectrum(mean, (onsets - base)[inside])
+            stack = align.derivatives(*common, epochs.shape[1])
+            shifts, gain = align.estimate_shifts(epochs, stack)
+            unsure = ~inside | (np.abs(shifts) > 0.99) | (gain < 0.5) | (gain > 2)
+            measured.append(np.where(unsure, np.nan, shifts))
+        known = ~np.isnan(measured).all(axis=0)
+        shifts = np.full(onsets.size, np.nan)
+        shifts[known] = np.nanmedian(np.array(measured)[:, known], axis=0)
+        onsets = np.where(known, base + shifts, onsets)
+    return np.where(known, onsets, np.nan)
+
+
+def _align_clock(measured, knot_spacing):
+    """Times of the scanner's clock where the measured onsets follow one."""
+    index = np.arange(measured.size)
+    known = ~np.isnan(measured)
+    clock = fit_clock(index[known], measured[known])
+    onsets = clock.coefs[0] + clock.coefs[1] * index
+    if clock.residual.std() > 0.1 and known.sum() > 4 * knot_spacing:
+        clock = fit_drifting_clock(index[known], measured[known], knot_spacing)
+        onsets[known] = clock.times
+    if clock.residual.std() > 0.1:
+        onsets[known] = measured[known]
+    return onsets
+
+
+class TriggerReport(list):
+    """One dict per scanner run; prints as a table."""
+
+    _columns = (
+        ("run", "run", "{:d}"),
+        ("start", "start (s)", "{:.3f}"),
+        ("duration", "duration (s)", "{:.2f}"),
+        ("n_volumes", "volumes", "{:d}"),
+        ("n_slices", "slices", "{:d}"),
+        ("tr", "TR (s)", "{:.7f}"),
+        ("clock_ppm", "clock (ppm)", "{:+.2f}"),
+        ("jitter", "jitter (ms)", "{:.4f}"),
+        ("gap", "slice gap (ms)", "{:.2f}"),
+        ("pause", "pause before (s)", "{:.2f}"),
+        ("n_restored", "restored", "{:d}"),
+        ("n_dropped", "dropped", "{:d}"),
+    )
+
+    def __str__(self):
+        rows = [[header for _, header, _ in self._columns]]
+        for run in self:
+            rows.append(
+                [
+                    "-" if run[key] is None else form.format(run[key])
+                    for key, _, form in self._columns
+                ]
+            )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        )
+
+
+def trigger_report(raw, description="TR"):
+    """Scanner timing of a recording, one row per run.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording that :class:`TriggerDetector` has annotated.
+    description : str
+        Description of the volume annotations.
+
+    Returns
+    -------
+    report : TriggerReport
+        List of dicts that prints as a table. Keys: ``run``, ``start`` and
+        ``duration`` (s), ``n_volumes``, ``n_slices`` (excitations per volume, 1 if
+        unknown), ``tr`` (s, by the amplifier's clock), ``clock_ppm`` (its offset from
+        the nominal TR, or from the nearest millisecond; None where that is more than
+        100 ppm away), ``jitter`` (sd of trigger minus clock, ms), ``gap`` (after the
+        last slice of a volume, ms), ``pause`` (before the run, s), ``n_restored`` and
+        ``n_dropped`` triggers.
+
+    Raises
+    ------
+    ValueError
+        If there are no three volumes in a row.
+
+    Examples
+    --------
+    >>> from mne_facet import TriggerDetector, simulate_raw, trigger_report
+    >>> raw, truth = simulate_raw(duration=30, n_eeg=2, sfreq=1000)
+    >>> report = trigger_report(TriggerDetector("R128").fit_transform(raw))
+    >>> report[0]["n_volumes"], report[0]["n_restored"]
+    (10, 0)
+    """
+    sfreq = raw.info["sfreq"]
+    report, end = TriggerReport(), 0.0
+    for number, run in enumerate(get_runs(raw, description, name="trigger_report")):
+        known = run.annotation[run.annotation >= 0]
+        extras = [raw.annotations.extras[i] for i in known]
+        residual = [extra.get("residual") for extra in extras]
+        residual = np.array([r for r in residual if r is not None])
+        tr = run.period / sfreq
+        nominal = extras[0].get("tr") or round(tr, 3)
+        ppm = 1e6 * (tr / nominal - 1) if nominal else np.inf
+        start, stop = run.onsets[0] / sfreq, (run.onsets[-1] + run.period) / sfreq
+        report.append(
+            {
+                "run": number + 1,
+                "start": float(start),
+                "duration": float(stop - start),
+                "n_volumes": len(run.onsets),
+                "n_slices": int(run.n_shots.max()),
+                "tr": float(tr),
+                "clock_ppm": float(ppm) if abs(ppm) <= 100 else None,
+                "jitter": 1e3 * float(residual.std()) if residual.size else None,
+                "gap": 1e3 * float(run.gap) / sfreq,
+                "pause": float(start - end),
+                "n_restored": extras[0].get("restored"),
+                "n_dropped": extras[0].get("dropped"),
+            }
+        )
+        end = stop
+    return report
