@@ -211,7 +211,9 @@ def describe_annotations(raw):
 def stim_onsets(raw, stim_channel):
     """Samples at which a stim channel goes from zero to another value."""
     if stim_channel not in raw.ch_names:
-        stims = [raw.ch_names[i] for i in mne.pick_types(raw.info, meg=False, stim=True)]
+        stims = [
+            raw.ch_names[i] for i in mne.pick_types(raw.info, meg=False, stim=True)
+        ]
         raise ValueError(
             f"stim_channel={stim_channel!r} is not in the recording. Its stim channels "
             f"are {stims}."

@@ -1,7 +1,5 @@
 """Scanner triggers: find, repair, refine, report."""
 
-from typing import NamedTuple
-
 import mne
 import numpy as np
 from mne.utils import logger
@@ -16,31 +14,21 @@ from ._events import (
     stim_onsets,
     write_volumes,
 )
-from .signal import align, detect
-from .signal.timing import (
-    Spacing,
-    clock_drifts,
-    find_spacing,
-    fit_clock,
-    fit_drifting_clock,
-    index_triggers,
+from .signal.align import align_to_samples, measure_onsets
+from .signal.detect import (
+    acquisition_spans,
+    artifact_band,
+    find_period,
+    shot_period,
+    similarity,
+    start_offset,
+    typical_epoch,
 )
+from .signal.runs import complete_run, group_slices, make_run
+from .signal.timing import find_spacing, follow_clock, index_triggers
 
 # no slice excitation is faster; tells slice from volume triggers once n_slices is known
 _FASTEST_SHOT = 0.02
-
-
-class _Run(NamedTuple):
-    """Volumes of a run while it is being repaired, times in samples."""
-
-    volume: np.ndarray  # counted from 0
-    onsets: np.ndarray  # by the scanner's clock
-    residual: np.ndarray  # trigger minus clock, NaN where there was no trigger
-    n_shots: np.ndarray
-    slice_period: float
-    period: float
-    dropped: int
-    restored: int
 
 
 class TriggerDetector(RawTransformer):
@@ -132,13 +120,15 @@ class TriggerDetector(RawTransformer):
         n_shots = self._n_shots()
         times = self._trigger_times(raw)
         spacing = find_spacing(times)
+        n_grouped = self._slices_to_group(spacing, n_shots, sfreq)
         triggers, dropped = index_triggers(times, spacing, boundaries(raw))
-        _log_dropped(dropped, sfreq, "no other trigger fits")
-        spacing, n_shots = self._structure(spacing, n_shots, sfreq)
-        runs = [_volumes(run, spacing, n_shots, dropped) for run in triggers]
+        _log([(time, "fits no other, dropped") for time in dropped], sfreq, "trigger")
+        per_epoch = 1 if n_grouped else n_shots or spacing.n_shots
+        runs = [make_run(run, spacing, per_epoch, dropped, sfreq) for run in triggers]
         if self.complete:
-            x = detect.artifact_band(_strongest(raw, 1)[0], sfreq)
-            runs = [part for run in runs for part in _complete(x, run, sfreq)]
+            runs = _complete(raw, runs)
+        if n_grouped:
+            runs = [group_slices(run, n_grouped) for run in runs]
         runs = [run for run in runs if _long_enough(run, sfreq)]
         if not runs:
             raise ValueError(
@@ -191,18 +181,18 @@ class TriggerDetector(RawTransformer):
     def _times_from_signal(self, raw):
         sfreq = raw.info["sfreq"]
         data = _strongest(raw, 1)[0]
-        x = detect.artifact_band(data, sfreq)
+        x = artifact_band(data, sfreq)
         shortest, longest = 0.02 * sfreq, 10 * sfreq
         if self.tr is not None:
             shortest, longest = 0.98 * self.tr * sfreq, 1.02 * self.tr * sfreq
         times = []
-        for start, stop in detect.acquisition_spans(x, sfreq):
-            period, height = detect.find_period(x[start:stop], shortest, longest)
+        for start, stop in acquisition_spans(x, sfreq):
+            period, height = find_period(x[start:stop], shortest, longest)
             if height > 0.5 and stop - start > 3 * period:
                 n_periods = int((stop - start) / period + 0.5)
                 onsets = start + np.arange(n_periods) * period
                 search = min(int(0.2 * sfreq), int(0.45 * period))
-                times.extend(onsets + detect.start_offset(data, onsets, search))
+                times.extend(onsets + start_offset(data, onsets, search))
         if not times:
             raise ValueError(
                 "TriggerDetector found no gradient artifact in the signal. Name the "
@@ -216,8 +206,8 @@ class TriggerDetector(RawTransformer):
         )
         return times[times > -0.5]
 
-    def _structure(self, spacing, n_shots, sfreq):
-        """Triggers per volume and slices per volume, from pattern and parameters."""
+    def _slices_to_group(self, spacing, n_shots, sfreq):
+        """How many triggers make a volume where their spacing does not tell; else 0."""
         if spacing.n_shots > 1:
             if n_shots not in (None, spacing.n_shots):
                 raise ValueError(
@@ -225,15 +215,15 @@ class TriggerDetector(RawTransformer):
                     f"{self.multiband_factor} needs {n_shots} triggers per volume, but "
                     f"a longer interval recurs every {spacing.n_shots}. Check n_slices."
                 )
-            return spacing, spacing.n_shots
-        if n_shots is None or n_shots == 1:
-            return spacing, 1
+            return 0
+        if n_shots in (None, 1):
+            return 0
         interval = spacing.period / sfreq
-        if self.tr is not None:
-            is_slice = abs(interval * n_shots / self.tr - 1) < abs(interval / self.tr - 1)
+        if self.tr is None:
+            are_slices = interval < n_shots * _FASTEST_SHOT
         else:
-            is_slice = interval < n_shots * _FASTEST_SHOT
-        return (Spacing(spacing.period, n_shots) if is_slice else spacing), n_shots
+            are_slices = abs(interval * n_shots / self.tr - 1) < 0.1
+        return n_shots if are_slices else 0
 
     def _write(self, raw, runs):
         sfreq = raw.info["sfreq"]
@@ -248,8 +238,8 @@ class TriggerDetector(RawTransformer):
                         "n_shots": int(run.n_shots[k]),
                         "slice_period": run.slice_period / sfreq,
                         "residual": _or_none(run.residual[k] / sfreq),
-                        "dropped": run.dropped,
-                        "restored": run.restored,
+                        "dropped": run.n_dropped,
+                        "restored": run.n_restored,
                         "tr": self.tr,
                     }
                 )
@@ -265,11 +255,20 @@ def _or_none(value):
     return None if np.isnan(value) else float(value)
 
 
-def _log_dropped(times, sfreq, reason):
-    for time in times:
-        logger.info(
-            f"TriggerDetector: trigger at {time / sfreq:.4f} s dropped, {reason}"
-        )
+def _log(notes, sfreq, what):
+    for time, note in notes:
+        logger.info(f"TriggerDetector: the {what} at {time / sfreq:.4f} s {note}")
+
+
+def _complete(raw, runs):
+    sfreq = raw.info["sfreq"]
+    x = artifact_band(_strongest(raw, 1)[0], sfreq)
+    completed = []
+    for run in runs:
+        parts, notes = complete_run(x, run)
+        completed += parts
+        _log(notes, sfreq, "volume")
+    return completed
 
 
 def _long_enough(run, sfreq):
@@ -283,44 +282,6 @@ def _long_enough(run, sfreq):
     return False
 
 
-def _volumes(triggers, spacing, n_shots, dropped):
-    """Volumes of a run by the scanner's clock, missing ones inside included."""
-    per_volume = spacing.n_shots
-    volume, shot = np.divmod(triggers.index, per_volume)
-    design = np.c_[volume, shot] if spacing.gap else triggers.index / per_volume
-    clock = fit_clock(design, triggers.times)
-    all_volumes = np.arange(volume[0], volume[-1] + 1)
-    origin, period = clock.coefs[:2]
-    onsets = origin + period * all_volumes
-    slice_period = clock.coefs[2] if spacing.gap else period / n_shots
-    if clock_drifts(clock.residual):
-        every = 60 * per_volume if period * 60 < np.ptp(triggers.times) else per_volume
-        clock = fit_drifting_clock(triggers.index, triggers.times, every)
-        onsets = np.interp(all_volumes * per_volume, triggers.index, clock.times)
-    first = shot == 0
-    residual = np.full(all_volumes.size, np.nan)
-    position = np.searchsorted(all_volumes, volume[first])
-    residual[position] = clock.residual[first]
-    if clock.residual.std() > 0.6 and per_volume == 1:
-        onsets[position] = triggers.times[first]
-    shots = np.full(all_volumes.size, n_shots)
-    if per_volume > 1:
-        shots[-1] = shot[-1] + 1
-    low, high = triggers.times[[0, -1]]
-    n_dropped = int(((dropped > low - period) & (dropped < high + period)).sum())
-    restored = int(triggers.index[-1] - triggers.index[0] + 1 - triggers.index.size)
-    return _Run(
-        all_volumes,
-        onsets,
-        residual,
-        shots,
-        slice_period,
-        period,
-        n_dropped,
-        restored,
-    )
-
-
 def _strongest(raw, n_channels, picks=None):
     """Signals of the channels with the largest artifact, none of them bad."""
     picks = pick_channels(raw, picks, name="Trigger detection")
@@ -331,62 +292,6 @@ def _strongest(raw, n_channels, picks=None):
     strength = np.nan_to_num(np.diff(probe).std(axis=1))
     strongest = np.asarray(picks)[np.argsort(-strength, kind="stable")[:n_channels]]
     return raw.get_data(strongest)
-
-
-def _complete(x, run, sfreq):
-    """Check the volumes against the signal: drop silent ones, add untriggered ones."""
-    typical = detect.typical_epoch(x, run.onsets, int(run.period))
-    correlation, ratio = detect.similarity(x, run.onsets, typical)
-    usual = np.median(correlation)
-    if not usual > 0.5:
-        logger.info("TriggerDetector: no gradient artifact visible, triggers kept as is")
-        return [run]
-    silent = (ratio < 0.2 * np.median(ratio)) & (ratio > 0)
-    for k in np.flatnonzero(silent):
-        _log_volume(run.onsets[k], sfreq, "holds no artifact, dropped")
-    for k in np.flatnonzero(~silent & np.isnan(run.residual)):
-        _log_volume(run.onsets[k], sfreq, "had no trigger, restored")
-    kept = np.flatnonzero(~silent)
-    parts = np.split(kept, np.flatnonzero(np.diff(kept) > 1) + 1)
-    runs = [_extract(run, part) for part in parts if part.size]
-    if runs:
-        runs[0] = _extend(x, runs[0], -1, typical, usual, sfreq)
-        runs[-1] = _extend(x, runs[-1], 1, typical, usual, sfreq)
-    return runs
-
-
-def _log_volume(onset, sfreq, what):
-    logger.info(f"TriggerDetector: the volume at {onset / sfreq:.4f} s {what}")
-
-
-def _extract(run, index):
-    return run._replace(
-        volume=run.volume[index],
-        onsets=run.onsets[index],
-        residual=run.residual[index],
-        n_shots=run.n_shots[index],
-    )
-
-
-def _extend(x, run, direction, typical, usual, sfreq):
-    """Add volumes before the first or after the last that the signal shows."""
-    edge = 0 if direction < 0 else -1
-    candidate = run.onsets[edge] + direction * run.period
-    while -run.period < candidate < x.size:
-        correlation, ratio = detect.similarity(x, [candidate], typical)
-        if correlation[0] < 0.9 * usual or not 0.5 < ratio[0] < 2:
-            break
-        where = 0 if direction < 0 else run.onsets.size
-        run = run._replace(
-            volume=np.arange(run.onsets.size + 1) + run.volume[0],
-            onsets=np.insert(run.onsets, where, candidate),
-            residual=np.insert(run.residual, where, np.nan),
-            n_shots=np.insert(run.n_shots, where, run.n_shots.max()),
-            restored=run.restored + 1,
-        )
-        _log_volume(candidate, sfreq, "has no trigger, added")
-        candidate += direction * run.period
-    return run
 
 
 class TriggerAligner(RawTransformer):
@@ -471,78 +376,32 @@ class TriggerAligner(RawTransformer):
                 f"{1e3 * np.mean(onsets - run.onsets) / sfreq:.3f} ms on average, "
                 f"{np.std(onsets - run.onsets):.3f} samples sd"
             )
-        write_volumes(raw, list(samples.values()), list(extras.values()), self.description)
+        write_volumes(
+            raw, list(samples.values()), list(extras.values()), self.description
+        )
         return raw
 
 
 def _align_run(signals, run, sfreq, search, free):
     """Refined volume onsets of a run, and its slice period, in samples."""
     length = int(run.period)
-    bands = [detect.artifact_band(x, sfreq) for x in signals]
-    typical = detect.typical_epoch(bands[0], run.onsets, length)
-    correlation, _ = detect.similarity(bands[0], run.onsets, typical)
+    bands = [artifact_band(x, sfreq) for x in signals]
+    typical = typical_epoch(bands[0], run.onsets, length)
+    correlation, _ = similarity(bands[0], run.onsets, typical)
     if not np.median(correlation) > 0.5:
         logger.info("TriggerAligner: no gradient artifact visible, onsets kept as is")
         return run.onsets, run.slice_period
-    onsets = _align_integer(bands[0], run.onsets, length)
-    measured = _align_subsample(bands, onsets, length)
-    onsets = _align_clock(measured, knot_spacing=max(10, 60 * sfreq / run.period))
+    onsets = align_to_samples(bands[0], run.onsets, length)
+    measured = measure_onsets(bands, onsets, length)
+    onsets = follow_clock(measured, knot_spacing=max(10, 60 * sfreq / run.period))
     reach = int(min(search * sfreq, 0.45 * run.period))
-    offset = detect.start_offset(signals[0], onsets, reach) if reach else 0
+    offset = start_offset(signals[0], onsets, reach) if reach else 0
     if onsets[0] + offset >= free:
         onsets = onsets + offset
     slice_period = run.slice_period
     if run.n_shots.max() > 1 and not run.gap:
-        n_shots = run.n_shots.max()
-        slice_period = detect.shot_period(bands[0], onsets, run.period, n_shots)
+        slice_period = shot_period(bands[0], onsets, run.period, run.n_shots.max())
     return onsets, slice_period
-
-
-def _align_integer(x, onsets, length, max_lag=3):
-    """Move onsets by whole samples to where the epochs correlate best."""
-    inside = (onsets >= 0) & (onsets + length <= x.size)
-    for n_epochs in (10, None):
-        starts = np.floor(onsets + 0.5).astype(int)
-        template = np.mean(align.gather(x, starts[inside][:n_epochs], length), axis=0)
-        lags, peak = align.best_lags(x, starts, template, max_lag)
-        sure = inside & (peak > 0.5) & (np.abs(lags) < max_lag)
-        onsets = onsets + np.where(sure, lags, 0)
-    return onsets
-
-
-def _align_subsample(signals, onsets, length):
-    """Onsets measured on the artifact, the median over channels; NaN where unsure."""
-    inside = (onsets >= 0) & (onsets + length <= signals[0].size)
-    for _ in range(2):
-        base = np.floor(onsets + 0.5).astype(int)
-        measured = []
-        for x in signals:
-            epochs = align.gather(x, base - align.MARGIN, length + 2 * align.MARGIN)
-            mean = epochs[inside].mean(axis=0)
-            common = align.deblurred_spectrum(mean, (onsets - base)[inside])
-            stack = align.derivatives(*common, epochs.shape[1])
-            shifts, gain = align.estimate_shifts(epochs, stack)
-            unsure = ~inside | (np.abs(shifts) > 0.99) | (gain < 0.5) | (gain > 2)
-            measured.append(np.where(unsure, np.nan, shifts))
-        known = ~np.isnan(measured).all(axis=0)
-        shifts = np.full(onsets.size, np.nan)
-        shifts[known] = np.nanmedian(np.array(measured)[:, known], axis=0)
-        onsets = np.where(known, base + shifts, onsets)
-    return np.where(known, onsets, np.nan)
-
-
-def _align_clock(measured, knot_spacing):
-    """Times of the scanner's clock where the measured onsets follow one."""
-    index = np.arange(measured.size)
-    known = ~np.isnan(measured)
-    clock = fit_clock(index[known], measured[known])
-    onsets = clock.coefs[0] + clock.coefs[1] * index
-    if clock.residual.std() > 0.1 and known.sum() > 4 * knot_spacing:
-        clock = fit_drifting_clock(index[known], measured[known], knot_spacing)
-        onsets[known] = clock.times
-    if clock.residual.std() > 0.1:
-        onsets[known] = measured[known]
-    return onsets
 
 
 class TriggerReport(list):
@@ -574,7 +433,9 @@ class TriggerReport(list):
             )
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join(
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+            "  ".join(
+                cell.rjust(width) for cell, width in zip(row, widths, strict=True)
+            )
             for row in rows
         )
 
@@ -596,7 +457,7 @@ def trigger_report(raw, description="TR"):
         ``duration`` (s), ``n_volumes``, ``n_slices`` (excitations per volume, 1 if
         unknown), ``tr`` (s, by the amplifier's clock), ``clock_ppm`` (its offset from
         the nominal TR, or from the nearest millisecond; None where that is more than
-        100 ppm away), ``jitter`` (sd of trigger minus clock, ms), ``gap`` (after the
+        150 ppm away), ``jitter`` (sd of trigger minus clock, ms), ``gap`` (after the
         last slice of a volume, ms), ``pause`` (before the run, s), ``n_restored`` and
         ``n_dropped`` triggers.
 
@@ -632,7 +493,7 @@ def trigger_report(raw, description="TR"):
                 "n_volumes": len(run.onsets),
                 "n_slices": int(run.n_shots.max()),
                 "tr": float(tr),
-                "clock_ppm": float(ppm) if abs(ppm) <= 100 else None,
+                "clock_ppm": float(ppm) if abs(ppm) <= 150 else None,
                 "jitter": 1e3 * float(residual.std()) if residual.size else None,
                 "gap": 1e3 * float(run.gap) / sfreq,
                 "pause": float(start - end),

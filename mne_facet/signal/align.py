@@ -225,3 +225,71 @@ def estimate_shifts(epochs, stack, margin=MARGIN, n_iter=6):
         )
         shifts = np.clip(shifts + np.clip(step, -0.5, 0.5), -1, 1)
     return shifts, gain
+
+
+def align_to_samples(x, onsets, length, max_lag=3):
+    """Move onsets by whole samples to where their epochs correlate best.
+
+    Two passes: against the mean of the first ten epochs, then of all.
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        Signal in the artifact band.
+    onsets : array of float, shape (n_epochs,)
+        Onsets in samples.
+    length : int
+        Epoch length in samples.
+    max_lag : int
+        Largest correction; an epoch that correlates best there, or with less than
+        0.5, keeps its onset.
+
+    Returns
+    -------
+    onsets : array of float, shape (n_epochs,)
+        The onsets, some moved.
+    """
+    inside = (onsets >= 0) & (onsets + length <= x.size)
+    for n_epochs in (10, None):
+        starts = np.floor(onsets + 0.5).astype(int)
+        template = gather(x, starts[inside][:n_epochs], length).mean(axis=0)
+        lags, peak = best_lags(x, starts, template, max_lag)
+        sure = inside & (peak > 0.5) & (np.abs(lags) < max_lag)
+        onsets = onsets + np.where(sure, lags, 0)
+    return onsets
+
+
+def measure_onsets(signals, onsets, length):
+    """Onsets measured on the artifact itself, to a fraction of a sample.
+
+    Parameters
+    ----------
+    signals : list of array, shape (n_times,)
+        Channels in the artifact band; the median over them counts.
+    onsets : array of float, shape (n_epochs,)
+        Onsets in samples, right to about a sample.
+    length : int
+        Epoch length in samples.
+
+    Returns
+    -------
+    onsets : array of float, shape (n_epochs,)
+        Measured onsets; NaN where no channel gives a sure answer.
+    """
+    inside = (onsets >= 0) & (onsets + length <= signals[0].size)
+    known = inside
+    for _ in range(2):
+        base = np.floor(onsets + 0.5).astype(int)
+        measured = []
+        for x in signals:
+            epochs = gather(x, base - MARGIN, length + 2 * MARGIN)
+            mean, fraction = epochs[inside].mean(axis=0), (onsets - base)[inside]
+            stack = derivatives(*deblurred_spectrum(mean, fraction), mean.size)
+            shifts, gain = estimate_shifts(epochs, stack)
+            sure = inside & (np.abs(shifts) < 0.99) & (gain > 0.5) & (gain < 2)
+            measured.append(np.where(sure, shifts, np.nan))
+        known = ~np.isnan(measured).all(axis=0)
+        shifts = np.nanmedian(np.array(measured)[:, known], axis=0)
+        onsets = onsets.copy()
+        onsets[known] = base[known] + shifts
+    return np.where(known, onsets, np.nan)

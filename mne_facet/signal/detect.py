@@ -42,8 +42,10 @@ def acquisition_spans(x, sfreq, min_duration=1.0):
     level = 10 * np.log10(np.maximum(power, power.max() * 1e-15 + 1e-300))
     border = _otsu(level)
     active = level > border
-    if not active.any() or active.all() or (
-        np.median(level[active]) - np.median(level[~active]) < 10
+    if (
+        not active.any()
+        or active.all()
+        or (np.median(level[active]) - np.median(level[~active]) < 10)
     ):
         return np.empty((0, 2), int)
     edges = np.flatnonzero(np.diff(np.r_[0, active.astype(int), 0])).reshape(-1, 2)

@@ -126,7 +126,7 @@ def weighted_average(weights, epochs):
     return templates
 
 
-def baseline(x, periods, n_grid):
+def baseline(x, periods, n_grid, good=None):
     """Twofold moving average over one period, on a grid of points per period.
 
     The nulls of a box of one period are the harmonics of the artifact, so
@@ -141,6 +141,9 @@ def baseline(x, periods, n_grid):
         Borders of the periods, in samples, all inside the data.
     n_grid : int
         Points per period, even.
+    good : array of bool, shape (n_periods,) | None
+        Periods to trust; others get the mean of their good neighbours, so that a
+        burst does not spread beyond its own period.
 
     Returns
     -------
@@ -151,7 +154,9 @@ def baseline(x, periods, n_grid):
         Baseline at these positions.
     """
     n_points = n_grid * (len(periods) - 1)
-    knots = np.interp(np.arange(n_points + 1) / n_grid, np.arange(len(periods)), periods)
+    knots = np.interp(
+        np.arange(n_points + 1) / n_grid, np.arange(len(periods)), periods
+    )
     first = np.minimum(knots.astype(int), x.size - 2)
     fraction = knots - first
     cumulative = np.r_[0.0, np.cumsum(np.add.reduceat(x, first)[:-1])]
@@ -159,13 +164,25 @@ def baseline(x, periods, n_grid):
     step = x[first + 1] - x[first]
     cumulative += fraction * x[first] + 0.5 * fraction * (fraction - 1) * step
     sums, widths = np.diff(cumulative), np.diff(knots)
+    if good is not None and good.any():
+        _bridge(sums.reshape(-1, n_grid), good)
     sums = np.r_[np.tile(sums[:n_grid], 2), sums, np.tile(sums[-n_grid:], 2)]
     widths = np.r_[np.tile(widths[:n_grid], 2), widths, np.tile(widths[-n_grid:], 2)]
     box = _moving_sum(sums, n_grid) / _moving_sum(widths, n_grid)
-    value = (_moving_sum(box[:-1], n_grid) + _moving_sum(box[1:], n_grid)) / (2 * n_grid)
+    value = (_moving_sum(box[:-1], n_grid) + _moving_sum(box[1:], n_grid)) / (
+        2 * n_grid
+    )
     border = knots[0] - widths[:n_grid].sum()
     position = border + np.r_[0.0, np.cumsum(widths[n_grid:-n_grid])]
     return position, value
+
+
+def _bridge(rows, good):
+    """Replace rows that are not good by the mean of the next good ones, in place."""
+    known = np.flatnonzero(good)
+    for k in np.flatnonzero(~good):
+        after = np.searchsorted(known, k)
+        rows[k] = rows[known[max(0, after - 1) : after + 1]].mean(axis=0)
 
 
 def _moving_sum(x, width):
@@ -211,9 +228,10 @@ def _subtract_grid(clean, x, grid, clipped, weights, scale):
     length = int(np.ceil(widths.max())) + 1 + 2 * pad
     # the amplitude needs no more samples than these, artifact there or not
     body = slice(pad, pad + min(int(widths.min()), 4096))
-    good = _lenders(grid, x.size, clipped)
+    intact = _intact(grid, x.size, clipped)
+    good = _lenders(grid, intact)
     matrix = weights(good)
-    slow, spread = _epoch_baseline(x, grid.periods, rows, length)
+    slow, spread = _epoch_baseline(x, grid, intact, rows, length)
     # blocks of about 8 MB stay in cache, and memory does not grow with the recording
     n_blocks = max(len(rows) * length // 2**20, len(rows) // 256)
     n_blocks = max(1, min(n_blocks, len(rows) // 16))
@@ -250,17 +268,20 @@ def _gather_epochs(x, grid, rows, used, length, pad):
     return epochs
 
 
-def _lenders(grid, n_times, clipped):
-    """Epochs that may be averaged into templates of this channel."""
+def _intact(grid, n_times, clipped):
+    """Epochs that lie inside the data, are good and not clipped in this channel."""
     inside = (grid.starts >= 0) & (grid.stops <= n_times)
-    first = np.searchsorted(clipped, grid.starts)
-    intact = first == np.searchsorted(clipped, grid.stops)
-    good = grid.good & inside & intact
-    inner = good & grid.joined.all(axis=1)
-    for candidates in (inner, good, inside):
+    first, last = np.searchsorted(clipped, [grid.starts, grid.stops])
+    return grid.good & inside & (first == last)
+
+
+def _lenders(grid, intact):
+    """Epochs to average; those at the end of a block only where there are few."""
+    inner = intact & grid.joined.all(axis=1)
+    for candidates in (inner, intact):
         if candidates.sum() > 2:
             return candidates
-    return np.ones(len(grid.starts), bool)
+    return np.ones(len(intact), bool)
 
 
 def _clipped_samples(x, rails):
@@ -272,11 +293,15 @@ def _clipped_samples(x, rails):
     return np.sort(np.concatenate(starts))
 
 
-def _epoch_baseline(x, periods, rows, length):
+def _epoch_baseline(x, grid, intact, rows, length):
     """Baseline of each epoch on a coarse grid, and the interpolation to samples."""
+    periods = grid.periods
+    good = np.ones(len(periods) - 1, bool)
+    touched = np.searchsorted(periods, grid.starts[~intact] + 0.5) - 1
+    good[np.clip(touched, 0, good.size - 1)] = False
     # 8 points per period; fewer, but even, for periods of few samples
     n_grid = int(np.clip(np.diff(periods).min() // 8 * 2, 2, 8))
-    position, value = baseline(x, periods, n_grid)
+    position, value = baseline(x, periods, n_grid, good)
     spacing = np.diff(periods).mean() / n_grid
     n_local = max(4, int(np.ceil((length - 1) / spacing)) + 1)
     local = np.linspace(0, length - 1, n_local)

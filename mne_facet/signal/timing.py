@@ -260,3 +260,32 @@ def fit_drifting_clock(index, times, knot_spacing):
     clock = fit_clock(np.c_[index, hinges], times)
     steps = np.polyfit(index, clock.times, 1)
     return Clock(steps[::-1], clock.times, clock.residual)
+
+
+def follow_clock(measured, knot_spacing, tolerance=0.1):
+    """Times of the scanner's clock, where measured onsets follow one.
+
+    Parameters
+    ----------
+    measured : array, shape (n_epochs,)
+        Onsets of consecutive epochs, NaN where unknown.
+    knot_spacing : float
+        Epochs after which the period may change, if a constant one does not fit.
+    tolerance : float
+        Largest standard deviation from the clock, in samples.
+
+    Returns
+    -------
+    onsets : array, shape (n_epochs,)
+        The clock's times; the measured ones where no clock fits.
+    """
+    index = np.arange(measured.size)
+    known = ~np.isnan(measured)
+    clock = fit_clock(index[known], measured[known])
+    onsets = clock.coefs[0] + clock.coefs[1] * index
+    if clock.residual.std() > tolerance and known.sum() > 4 * knot_spacing:
+        clock = fit_drifting_clock(index[known], measured[known], knot_spacing)
+        onsets[known] = clock.times
+    if clock.residual.std() > tolerance:
+        onsets[known] = measured[known]
+    return onsets

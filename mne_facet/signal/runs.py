@@ -1,0 +1,179 @@
+"""Scanner runs: from numbered triggers to checked and completed volumes."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .detect import shot_period, similarity, typical_epoch
+from .timing import clock_drifts, fit_clock, fit_drifting_clock
+
+
+class Run(NamedTuple):
+    """Volumes of one uninterrupted run, times in samples.
+
+    Attributes
+    ----------
+    volume : array of int, shape (n_volumes,)
+        Number of the volume in the run.
+    onsets : array, shape (n_volumes,)
+        Onsets by the scanner's clock.
+    residual : array, shape (n_volumes,)
+        Trigger minus clock, NaN where there was no trigger.
+    n_shots : array of int, shape (n_volumes,)
+        Slice excitations in the volume.
+    slice_period, period : float
+        Distance of slices and of volumes.
+    n_dropped, n_restored : int
+        Triggers that did not fit, and that were missing.
+    """
+
+    volume: np.ndarray
+    onsets: np.ndarray
+    residual: np.ndarray
+    n_shots: np.ndarray
+    slice_period: float
+    period: float
+    n_dropped: int
+    n_restored: int
+
+
+def make_run(triggers, spacing, n_shots, dropped, sfreq):
+    """Volumes by the scanner's clock, those without trigger inside the run included.
+
+    Parameters
+    ----------
+    triggers : TriggerRun
+        Numbered triggers.
+    spacing : Spacing
+        Their pattern.
+    n_shots : int
+        Slice excitations per volume.
+    dropped : array
+        Times of triggers that belong to no run.
+    sfreq : float
+        Sampling frequency in Hz.
+
+    Returns
+    -------
+    run : Run
+        The volumes.
+    """
+    per_volume = spacing.n_shots
+    volume, shot = np.divmod(triggers.index, per_volume)
+    clock = fit_clock(np.c_[volume, shot] if spacing.gap else volume, triggers.times)
+    volumes = np.arange(volume[0], volume[-1] + 1)
+    period = clock.coefs[1]
+    slice_period = clock.coefs[2] if spacing.gap else period / n_shots
+    onsets = clock.coefs[0] + period * volumes
+    first = shot == 0
+    position = volume[first] - volume[0]
+    if clock_drifts(clock.residual):
+        knots = max(per_volume, 60 * sfreq / spacing.period)
+        clock = fit_drifting_clock(triggers.index, triggers.times, knots)
+        onsets = np.interp(volumes * per_volume, triggers.index, clock.times)
+    residual = np.full(volumes.size, np.nan)
+    residual[position] = clock.residual[first]
+    if clock.residual.std() > 0.6 and per_volume == 1:
+        onsets[position] = triggers.times[first]
+    shots = np.full(volumes.size, n_shots)
+    if per_volume > 1:
+        shots[-1] = shot[-1] + 1
+    low, high = triggers.times[0] - period, triggers.times[-1] + period
+    return Run(
+        volumes,
+        onsets,
+        residual,
+        shots,
+        slice_period,
+        period,
+        int(((dropped > low) & (dropped < high)).sum()),
+        int(np.ptp(triggers.index) + 1 - triggers.index.size),
+    )
+
+
+def complete_run(x, run):
+    """Check volumes against the signal: leave silent ones out, add untriggered ones.
+
+    Where the slices per volume are known but not their distance, that is measured too.
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        Signal in the artifact band.
+    run : Run
+        One run.
+
+    Returns
+    -------
+    runs : list of Run
+        The run, in pieces where volumes without artifact were left out.
+    notes : list of tuple (float, str)
+        Time in samples and what was done there.
+    """
+    typical = typical_epoch(x, run.onsets, int(run.period))
+    correlation, ratio = similarity(x, run.onsets, typical)
+    usual = np.median(correlation)
+    if not usual > 0.5:
+        return [run], [(run.onsets[0], "no gradient artifact visible, kept as it is")]
+    n_shots = run.n_shots.max()
+    if n_shots > 1 and np.isclose(run.slice_period * n_shots, run.period):
+        shots = shot_period(x, run.onsets, run.period, n_shots)
+        run = run._replace(slice_period=shots)
+    silent = (ratio < 0.2 * np.median(ratio)) & (ratio > 0)
+    restored = ~silent & np.isnan(run.residual)
+    notes = [(t, "holds no artifact, left out") for t in run.onsets[silent]]
+    notes += [(t, "had no trigger, restored") for t in run.onsets[restored]]
+    kept = np.flatnonzero(~silent)
+    parts = np.split(kept, np.flatnonzero(np.diff(kept) > 1) + 1)
+    runs = [_extract(run, part) for part in parts if part.size]
+    if runs:
+        runs[0] = _extend(x, runs[0], -1, typical, usual, notes)
+        runs[-1] = _extend(x, runs[-1], 1, typical, usual, notes)
+    return runs, sorted(notes)
+
+
+def _extract(run, index):
+    return run._replace(
+        volume=run.volume[index],
+        onsets=run.onsets[index],
+        residual=run.residual[index],
+        n_shots=run.n_shots[index],
+    )
+
+
+def _extend(x, run, direction, typical, usual, notes):
+    """Add volumes before the first or after the last that the signal shows."""
+    at_start = direction < 0
+    candidate = run.onsets[0 if at_start else -1] + direction * run.period
+    while -run.period < candidate < x.size:
+        correlation, ratio = similarity(x, [candidate], typical)
+        if correlation[0] < 0.9 * usual or not 0.5 < ratio[0] < 2:
+            break
+        where = 0 if at_start else run.onsets.size
+        run = run._replace(
+            volume=np.arange(run.onsets.size + 1) + run.volume[0],
+            onsets=np.insert(run.onsets, where, candidate),
+            residual=np.insert(run.residual, where, np.nan),
+            n_shots=np.insert(run.n_shots, where, run.n_shots.max()),
+            n_restored=run.n_restored + 1,
+        )
+        notes.append((candidate, "has no trigger, added"))
+        candidate += direction * run.period
+    return run
+
+
+def group_slices(run, n_shots):
+    """Volumes of a run whose "volumes" are the slices of a gapless acquisition.
+
+    The first slice of the run starts a volume; the last volume may be incomplete.
+    """
+    count = np.full(-(-run.onsets.size // n_shots), n_shots)
+    count[-1] = run.onsets.size - n_shots * (count.size - 1)
+    return run._replace(
+        volume=np.arange(count.size),
+        onsets=run.onsets[::n_shots],
+        residual=run.residual[::n_shots],
+        n_shots=count,
+        slice_period=run.period,
+        period=run.period * n_shots,
+    )

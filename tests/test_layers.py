@@ -1,0 +1,56 @@
+"""Who may import whom."""
+
+import ast
+from pathlib import Path
+
+import mne_facet
+
+PACKAGE = Path(mne_facet.__file__).parent
+LAYERS = [
+    {"_events", "_base", "_pipe", "simulate"},
+    {"triggers", "gradient", "filters"},
+    {"recipes", "batch"},
+    {"_demo"},
+    {"cli", "__init__"},
+]
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            prefix = "." * node.level
+            yield prefix + (node.module or ",".join(name.name for name in node.names))
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+
+
+def test_every_module_has_a_layer():
+    modules = {path.stem for path in PACKAGE.glob("*.py")}
+    assert modules == set.union(*LAYERS)
+
+
+def test_modules_import_only_from_layers_below():
+    below = {"signal"}
+    for names in LAYERS:
+        for name in names:
+            local = {
+                part.split(".")[0]
+                for module in _imports(PACKAGE / f"{name}.py")
+                if module.startswith(".")
+                for part in module.lstrip(".").split(",")
+            }
+            assert local <= below | (names if name == "__init__" else set()), name
+        below |= names
+
+
+def test_numerics_know_neither_mne_nor_sklearn():
+    for path in (PACKAGE / "signal").glob("*.py"):
+        roots = {module.split(".")[0] for module in _imports(path) if module[0] != "."}
+        assert roots <= {"numpy", "scipy", "typing", "functools"}, path.name
+
+
+def test_matplotlib_is_imported_inside_functions_only():
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                assert "matplotlib" not in ast.unparse(node), path.name
