@@ -2,12 +2,18 @@
 
 from functools import partial
 
+import mne
 import numpy as np
 from mne.utils import logger
 
 from ._base import RawTransformer, apply_channels, check_data, pick_channels
 from ._events import get_runs, overlaps_bad
-from .signal.template import EpochGrid, moving_weights, subtract_templates
+from .signal.template import (
+    EpochGrid,
+    moving_weights,
+    subtract_templates,
+    template_error,
+)
 
 _WEIGHTS = {"moving": moving_weights}
 
@@ -29,8 +35,10 @@ class AAS(RawTransformer):
         Which epochs: ``"moving"`` the `window` nearest others, half before and half
         after, sliding inward at the ends of a run.
     level : "auto" | "volume" | "slice"
-        What an epoch is. ``"auto"``: slices where the slices per volume are known
-        (``TriggerDetector(n_slices=...)`` or slice triggers), else volumes.
+        What an epoch is. Slices need to be known (``TriggerDetector(n_slices=...)``
+        or slice triggers); they follow movement faster, volumes allow slices to
+        differ from each other. ``"auto"``: whichever makes the smaller error in six
+        of the EEG channels, see Notes; volumes if slices are not known.
     scale : "robust" | None
         ``"robust"``: fit the amplitude of each template by least squares, held
         within 0.8 to 1.25 of the run's median and smoothed over five epochs; 1
@@ -56,6 +64,10 @@ class AAS(RawTransformer):
     epochs (harmonics of the slice or volume frequency) is removed. Slow EEG is
     neither removed nor added: the baseline of the average, a twofold moving average
     over one artifact period, is taken out of the template.
+
+    The error that ``level="auto"`` looks at is the artifact left in step with the
+    volumes, plus the EEG added by the average: ``1 / window`` of its power above half
+    the frequency of the epochs.
 
     Epochs that touch an annotation starting with ``BAD``, that are clipped (three
     equal samples at the extremes of the channel) or cut off by the end of the data
@@ -109,22 +121,19 @@ class AAS(RawTransformer):
         picks = pick_channels(raw, self.picks, name="AAS")
         check_data(raw, picks, name="AAS")
         runs = get_runs(raw, self.description, name="AAS")
-        level = self._choose_level(runs)
-        grids = [grid for run in runs for grid in epoch_grids(raw, run, level)]
+        subtract = partial(
+            subtract_templates,
+            weights=partial(_WEIGHTS[self.weights], window=self.window),
+            scale=self.scale,
+        )
+        level = self._choose_level(raw, runs, picks, subtract)
+        grids = _all_grids(raw, runs, level)
         logger.info(
             f"AAS: {sum(len(grid.starts) for grid in grids)} {level} epochs in "
             f"{len(runs)} run(s), {self.weights} average of {self.window}, "
             f"{len(picks)} channels"
         )
-        apply_channels(
-            subtract_templates,
-            raw,
-            picks,
-            self.n_jobs,
-            grids=grids,
-            weights=partial(_WEIGHTS[self.weights], window=self.window),
-            scale=self.scale,
-        )
+        apply_channels(subtract, raw, picks, self.n_jobs, grids=grids)
         return raw
 
     def _check_parameters(self):
@@ -141,16 +150,46 @@ class AAS(RawTransformer):
             if value not in allowed:
                 raise ValueError(f"{name}={value!r} is unknown. Allowed are {allowed}.")
 
-    def _choose_level(self, runs):
+    def _choose_level(self, raw, runs, picks, subtract):
         has_slices = all(run.n_shots.max() > 1 for run in runs)
         if self.level == "slice" and not has_slices:
             raise ValueError(
                 "level='slice' needs the number of slices per volume. Use "
                 "TriggerDetector(n_slices=...) or level='volume'."
             )
-        if self.level == "auto":
-            return "slice" if has_slices else "volume"
-        return self.level
+        if self.level != "auto":
+            return self.level
+        if not has_slices:
+            return "volume"
+        errors = {
+            level: self._expected_error(raw, runs, picks, subtract, level)
+            for level in ("slice", "volume")
+        }
+        logger.info(
+            "AAS: expected error {slice:.2f} uV by slices, {volume:.2f} uV by "
+            "volumes".format(**{key: 1e6 * value for key, value in errors.items()})
+        )
+        return min(errors, key=errors.get)
+
+    def _expected_error(self, raw, runs, picks, subtract, level, n_channels=6):
+        """Error (V rms) of a level in some EEG channels, spread over those there are."""
+        eeg = set(mne.pick_types(raw.info, eeg=True, exclude="bads"))
+        candidates = [p for p in picks if p in eeg] or list(picks)
+        some = candidates[:: -(-len(candidates) // n_channels)]
+        grids = _all_grids(raw, runs, level)
+        width = max(1, round(0.01 * raw.info["sfreq"]))
+        power = []
+        for pick in some:
+            clean = subtract(raw._data[pick], grids=grids)
+            for run in runs:
+                epoch = run.slice_period if level == "slice" else run.period
+                error = template_error(clean, run.onsets, run.period, epoch, width)
+                power.append(error.locked + error.above / self.window)
+        return np.sqrt(np.mean(power))
+
+
+def _all_grids(raw, runs, level):
+    return [grid for run in runs for grid in epoch_grids(raw, run, level)]
 
 
 def epoch_grids(raw, run, level):
@@ -177,8 +216,10 @@ def epoch_grids(raw, run, level):
         spans = [(run.onsets, volume_stops)]
     else:
         spans = _slice_spans(run, volume_stops)
-    borders = np.r_[run.onsets, volume_stops[-1]] if level == "volume" or run.gap else (
-        np.r_[spans[0][0], spans[0][1][-1]]
+    borders = (
+        np.r_[run.onsets, volume_stops[-1]]
+        if level == "volume" or run.gap
+        else (np.r_[spans[0][0], spans[0][1][-1]])
     )
     borders = borders[(borders >= 0) & (borders <= raw.n_times)]
     shortest = min((stops - starts).min() for starts, stops in spans)
@@ -222,5 +263,3 @@ def _touch(borders, others):
         np.abs(others[index] - borders), np.abs(others[index - 1] - borders)
     )
     return near < 0.5
-
-

@@ -68,7 +68,9 @@ def test_shift_error_follows_the_cramer_rao_bound():
     epochs = template + noise * rng.standard_normal((200, template.size))
     stack = align.derivatives(*align.spectrum(template), template.size)
     found, _ = align.estimate_shifts(epochs, stack)
-    bound = noise / np.sqrt((np.diff(template[align.MARGIN : -align.MARGIN]) ** 2).sum())
+    bound = noise / np.sqrt(
+        (np.diff(template[align.MARGIN : -align.MARGIN]) ** 2).sum()
+    )
     assert found.std() == pytest.approx(bound, rel=0.25)
 
 

@@ -211,6 +211,8 @@ def estimate_shifts(epochs, stack, margin=MARGIN, n_iter=6):
     projections = epochs[:, body] @ stack.T
     gram = stack @ stack.T
     shifts = np.zeros(len(epochs))
+    if not gram[0, 0] > 0:
+        return shifts, np.zeros(len(epochs))
     for _ in range(n_iter):
         power = shift_powers(shifts)
         # d/dd c_p(d) = -c_{p-1}(d)

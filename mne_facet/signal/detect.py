@@ -209,8 +209,8 @@ def start_offset(x, onsets, search):
     silence = np.r_[0, np.cumsum(begin**2)]
     artifact = np.r_[0, np.cumsum((begin - template) ** 2)]
     cost = silence + artifact[-1] - artifact
-    # silence up to there must explain the data, artifact all along must not
-    if cost.min() > 0.1 * artifact[-1] or cost.min() > 0.5 * cost[search]:
+    # better than artifact all along, and than silence up to the first onset
+    if cost.min() > 0.8 * min(cost[0], cost[search]):
         return 0
     best = np.flatnonzero(cost < cost.min() + 0.01 * cost[search])
     return int(best[np.abs(best - search).argmin()]) - search

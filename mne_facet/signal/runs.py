@@ -73,8 +73,6 @@ def make_run(triggers, spacing, n_shots, dropped, sfreq):
         onsets = np.interp(volumes * per_volume, triggers.index, clock.times)
     residual = np.full(volumes.size, np.nan)
     residual[position] = clock.residual[first]
-    if clock.residual.std() > 0.6 and per_volume == 1:
-        onsets[position] = triggers.times[first]
     shots = np.full(volumes.size, n_shots)
     if per_volume > 1:
         shots[-1] = shot[-1] + 1
@@ -94,7 +92,9 @@ def make_run(triggers, spacing, n_shots, dropped, sfreq):
 def complete_run(x, run):
     """Check volumes against the signal: leave silent ones out, add untriggered ones.
 
-    Where the slices per volume are known but not their distance, that is measured too.
+    Triggers that jitter by more than rounding are believed only where the artifact
+    follows them rather than the clock. Where the slices per volume are known but not
+    their distance, that is measured.
 
     Parameters
     ----------
@@ -113,6 +113,13 @@ def complete_run(x, run):
     typical = typical_epoch(x, run.onsets, int(run.period))
     correlation, ratio = similarity(x, run.onsets, typical)
     usual = np.median(correlation)
+    if np.nanstd(run.residual) > 0.6:
+        triggered = run.onsets + np.nan_to_num(run.residual)
+        other = typical_epoch(x, triggered, int(run.period))
+        by_trigger, _ = similarity(x, triggered, other)
+        if np.median(by_trigger) > usual:
+            run = run._replace(onsets=triggered, residual=0 * run.residual)
+            return complete_run(x, run)
     if not usual > 0.5:
         return [run], [(run.onsets[0], "no gradient artifact visible, kept as it is")]
     n_shots = run.n_shots.max()

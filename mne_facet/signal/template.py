@@ -21,6 +21,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import sparse
 from scipy.interpolate import CubicSpline
+from scipy.ndimage import uniform_filter1d
 
 from .align import (
     MARGIN,
@@ -369,3 +370,50 @@ def _paste(clean, templates, gain, grid, block, rows):
     for k, (row, start, stop) in enumerate(zip(rows, first, last, strict=True)):
         template = templates[k, start - row : stop - row]
         clean[start:stop] -= template if gain[k] == 1 else gain[k] * template
+
+
+class TemplateError(NamedTuple):
+    """Power of what limits a correction, in the square of the signal's unit.
+
+    Attributes
+    ----------
+    locked : float
+        What is left in step with the volumes.
+    above : float
+        Signal faster than half the epoch frequency, of which averages add a share.
+    """
+
+    locked: float
+    above: float
+
+
+def template_error(clean, onsets, period, epoch, width):
+    """What a corrected channel tells of its own errors below some 50 Hz.
+
+    Parameters
+    ----------
+    clean : array, shape (n_times,)
+        Corrected channel.
+    onsets : array, shape (n_volumes,)
+        Volume onsets in samples.
+    period, epoch : float
+        Length of a volume, and of the epochs that were averaged, in samples.
+    width : int
+        The signal is smoothed over this many samples first.
+
+    Returns
+    -------
+    error : TemplateError
+        Power left in step with the volumes, that of chance taken off; and power of
+        the signal minus its moving average over one epoch.
+    """
+    step = max(1, width // 2)
+    coarse = uniform_filter1d(clean, width)[::step]
+    fast = coarse - uniform_filter1d(coarse, max(1, round(epoch / step)))
+    length = int(period / step)
+    starts = np.floor(onsets / step + 0.5).astype(int)
+    starts = starts[(starts >= 0) & (starts + length <= coarse.size)]
+    epochs = gather(fast, starts, length)
+    chance = epochs.var(axis=0).mean() / max(1, len(epochs) - 1)
+    locked = (epochs.mean(axis=0) ** 2).mean() - chance
+    return TemplateError(max(0.0, float(locked)), float(epochs.var()))

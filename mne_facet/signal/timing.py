@@ -55,21 +55,32 @@ def find_spacing(times):
     typical = np.median(intervals)
     near = intervals[np.abs(intervals / typical - 1) < 0.2]
     period = near.mean() if np.ptp(near) <= 3 else np.median(near)
-    usual = (intervals > 0.5 * typical) & (intervals < 1.9 * typical)
+    # gaps longer than a slice are looked for only if there are no shorter ones
+    for limit in (1.9, 30):
+        usual = (intervals > 0.5 * typical) & (intervals < limit * typical)
+        spacing = _slice_pattern(intervals, usual)
+        if spacing is not None:
+            return spacing
+    return Spacing(float(period))
+
+
+def _slice_pattern(intervals, usual):
+    """Pattern of short and long intervals, None if there is no regular one."""
     if np.ptp(intervals[usual]) <= 3:
-        return Spacing(float(period))
+        return None
     border = _two_means(intervals[usual])
-    is_long = usual & (intervals > border)
-    is_short = usual & ~is_long
-    recurrence = np.diff(np.flatnonzero(is_long))
+    is_long, is_short = usual & (intervals > border), usual & (intervals <= border)
     if is_long.sum() < 2 or is_short.sum() < 2:
-        return Spacing(float(period))
+        return None
+    recurrence = np.diff(np.flatnonzero(is_long))
     counts = np.bincount(recurrence)
     n_shots = int(counts.argmax())
-    short, long = intervals[is_short].mean(), intervals[is_long].mean()
-    if n_shots < 2 or counts.max() < 0.8 * recurrence.size or long - short <= 3:
-        return Spacing(float(period))
-    return Spacing(float(short), n_shots, float(long - short))
+    short = intervals[is_short].mean()
+    gap = intervals[is_long].mean() - short
+    regular = n_shots > 1 and counts.max() >= 0.8 * recurrence.size
+    if not regular or not 3 < gap < n_shots * short:
+        return None
+    return Spacing(float(short), n_shots, float(gap))
 
 
 def _two_means(values):

@@ -1,0 +1,190 @@
+"""The contract of every estimator: scikit-learn's checks, and MNE's manners."""
+
+import pickle
+
+import mne
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from mne_facet import (
+    AAS,
+    Filter,
+    NotchFilter,
+    Resample,
+    TriggerAligner,
+    TriggerDetector,
+    recipe,
+)
+
+ESTIMATORS = [
+    TriggerDetector("R128"),
+    TriggerAligner(),
+    AAS(),
+    Filter(1.0, 40.0),
+    NotchFilter(50.0),
+    Resample(500.0),
+]
+NEED_DATA = ESTIMATORS[2:]
+BY_NAME = pytest.mark.parametrize(
+    "estimator", ESTIMATORS, ids=lambda estimator: type(estimator).__name__
+)
+
+# What these are after is tested below, on recordings.
+_ARRAYS = "hands over an array, the estimator takes mne.io.Raw"
+EXPECTED_TO_FAIL = dict.fromkeys(
+    (
+        "check_dict_unchanged",
+        "check_dont_overwrite_parameters",
+        "check_estimator_sparse_array",
+        "check_estimator_sparse_matrix",
+        "check_estimator_sparse_tag",
+        "check_estimators_dtypes",
+        "check_estimators_fit_returns_self",
+        "check_estimators_overwrite_params",
+        "check_estimators_pickle",
+        "check_f_contiguous_array_estimator",
+        "check_fit2d_1feature",
+        "check_fit2d_1sample",
+        "check_fit_check_is_fitted",
+        "check_fit_idempotent",
+        "check_fit_score_takes_y",
+        "check_methods_sample_order_invariance",
+        "check_methods_subset_invariance",
+        "check_pipeline_consistency",
+        "check_positive_only_tag_during_fit",
+        "check_readonly_memmap_input",
+        "check_transformer_general",
+        "check_transformer_preserve_dtypes",
+        "check_transformers_unfitted_stateless",
+    ),
+    _ARRAYS,
+)
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda _: EXPECTED_TO_FAIL)
+def test_sklearn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture
+def volumes(simulated):
+    """Recording with annotated volumes."""
+    return TriggerDetector("R128").fit_transform(simulated()[0])
+
+
+@BY_NAME
+def test_new_raw_for_raw_and_list_for_list(volumes, estimator):
+    data, annotations = volumes.get_data().copy(), volumes.annotations.copy()
+    parameters = estimator.get_params()
+    result = estimator.fit_transform(volumes)
+    assert isinstance(result, mne.io.BaseRaw)
+    assert result is not volumes
+    np.testing.assert_array_equal(volumes.get_data(), data)
+    assert volumes.annotations == annotations
+    assert estimator.fit(volumes) is estimator
+    both = estimator.transform([volumes, volumes])
+    for one in both:
+        np.testing.assert_array_equal(one.get_data(), result.get_data())
+    assert estimator.get_params() == parameters
+    assert set(vars(estimator)) == set(parameters)
+
+
+@BY_NAME
+def test_clones_and_pickles_do_the_same(volumes, estimator):
+    expected = estimator.transform(volumes)
+    for other in (clone(estimator), pickle.loads(pickle.dumps(estimator))):
+        np.testing.assert_array_equal(
+            other.transform(volumes).get_data(), expected.get_data()
+        )
+
+
+@BY_NAME
+def test_in_place_on_request(volumes, estimator):
+    in_place = clone(estimator).set_params(copy=False)
+    assert in_place.fit_transform(volumes) is volumes
+
+
+@BY_NAME
+def test_metadata_survive(volumes, estimator):
+    volumes.info["bads"] = ["Fp1"]
+    volumes.annotations.append(1.0, 0.2, "note")
+    result = estimator.transform(volumes)
+    assert result.ch_names == volumes.ch_names
+    assert result.info["bads"] == ["Fp1"]
+    assert result.info["meas_date"] == volumes.info["meas_date"]
+    assert "note" in result.annotations.description
+    assert (result.annotations.description == "TR").sum() == 15
+
+
+@BY_NAME
+@pytest.mark.parametrize("wrong", [np.zeros((3, 100)), "raw.fif", None])
+def test_anything_but_raw_is_refused(estimator, wrong):
+    name = type(estimator).__name__
+    with pytest.raises(TypeError, match=f"{name} needs a mne.io.Raw or a list of them"):
+        estimator.fit(wrong)
+
+
+@pytest.mark.parametrize("estimator", NEED_DATA, ids=lambda e: type(e).__name__)
+def test_data_must_be_loaded(volumes, estimator, tmp_path):
+    volumes.save(tmp_path / "x_raw.fif")
+    lazy = mne.io.read_raw_fif(tmp_path / "x_raw.fif", preload=False)
+    name = type(estimator).__name__
+    with pytest.raises(
+        RuntimeError, match=f"{name} needs the data in memory. Use raw.l"
+    ):
+        estimator.fit_transform(lazy)
+
+
+def test_pipeline_nested_parameters_and_html():
+    pipeline = recipe("aas", triggers="R128")
+    assert isinstance(pipeline, Pipeline)
+    pipeline.set_params(aas__window=12, triggers__n_slices=20)
+    copy = clone(pipeline)
+    assert copy.get_params()["aas__window"] == 12
+    assert "TriggerDetector" in copy._repr_html_()
+    assert repr(AAS(window=12)) == "AAS(window=12)"
+
+
+def test_pipeline_on_one_and_several_recordings(simulated):
+    raws = [simulated(seed=seed)[0] for seed in (0, 1)]
+    pipeline = make_pipeline(TriggerDetector("R128"), TriggerAligner(), AAS())
+    together = pipeline.fit_transform(raws)
+    for raw, clean in zip(raws, together, strict=True):
+        alone = pipeline.fit_transform(raw)
+        np.testing.assert_array_equal(clean.get_data(), alone.get_data())
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_grid_search_over_the_window(simulated, n_jobs):
+    raws = [simulated(seed=seed)[0] for seed in range(4)]
+    truths = {
+        raw.get_data().tobytes(): simulated(seed=k)[1] for k, raw in enumerate(raws)
+    }
+
+    def score(estimator, X, y=None):
+        errors = [
+            (clean.get_data("eeg") - truths[raw.get_data().tobytes()].eeg[:3]).std()
+            for raw, clean in zip(X, estimator.transform(X), strict=True)
+        ]
+        return -float(np.mean(errors))
+
+    search = GridSearchCV(
+        recipe("aas", triggers="R128"),
+        {"aas__window": [2, 12]},
+        scoring=score,
+        cv=2,
+        n_jobs=None if n_jobs is None else 1,
+    )
+    search.fit(raws)
+    assert search.best_params_ == {"aas__window": 12}
+    clean = search.best_estimator_.transform(raws[0])
+    assert isinstance(clean, mne.io.BaseRaw)
+
+
+def test_unknown_recipe():
+    with pytest.raises(ValueError, match="Recipe 'best' is unknown. There are"):
+        recipe("best")

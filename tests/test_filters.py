@@ -1,0 +1,41 @@
+"""Filters are MNE's own, channel by channel and in a Pipeline."""
+
+import numpy as np
+import pytest
+
+from mne_facet import Filter, NotchFilter, Resample
+
+
+def test_filter_is_mnes(simulated):
+    raw, _ = simulated()
+    expected = raw.copy().filter(1.0, 40.0, picks=["eeg", "ecg"])
+    np.testing.assert_array_equal(
+        Filter(1.0, 40.0).fit_transform(raw).get_data(), expected.get_data()
+    )
+
+
+def test_bad_channels_are_filtered_too(simulated):
+    raw, _ = simulated()
+    raw.info["bads"] = ["Fp1"]
+    filtered = Filter(1.0, 40.0).fit_transform(raw)
+    assert (filtered.get_data([0]) != raw.get_data([0])).any()
+
+
+def test_notch_removes_the_mains_only(simulated):
+    raw, _ = simulated(gradient=0.0)
+    times = raw.times
+    raw._data[0] += 50e-6 * np.sin(2 * np.pi * 50 * times)
+    clean = NotchFilter(50.0).fit_transform(raw).get_data([0])[0]
+    spectrum = np.abs(np.fft.rfft(clean[1000:-1000]))
+    frequency = np.fft.rfftfreq(clean.size - 2000, 1e-3)
+    at_mains = spectrum[np.argmin(np.abs(frequency - 50))]
+    beside = np.median(spectrum[(frequency > 40) & (frequency < 45)])
+    assert at_mains < 3 * beside
+
+
+@pytest.mark.parametrize("method", ["fft", "polyphase"])
+def test_resample(simulated, method):
+    raw, truth = simulated()
+    low = Resample(250.0, method=method).fit_transform(raw)
+    assert low.info["sfreq"] == 250
+    assert low.n_times == raw.n_times // 4
