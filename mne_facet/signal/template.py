@@ -212,10 +212,9 @@ def subtract_templates(x, grids, weights, scale="robust"):
         The channel without its artifact; samples outside the grids are identical.
     """
     clean = x.copy()
-    rails = x.min(), x.max()
-    if rails[0] == rails[1]:
+    clipped = _clipped_samples(x)
+    if clipped.size >= x.size - 2:  # flat
         return clean
-    clipped = _clipped_samples(x, rails)
     for grid in grids:
         _subtract_grid(clean, x, grid, clipped, weights, scale)
     return clean
@@ -228,7 +227,7 @@ def _subtract_grid(clean, x, grid, clipped, weights, scale):
     widths = grid.stops - grid.starts
     length = int(np.ceil(widths.max())) + 1 + 2 * pad
     # the amplitude needs no more samples than these, artifact there or not
-    body = slice(pad, pad + min(int(widths.min()), 4096))
+    body = slice(pad, pad + min(int(widths.min()), 2048))
     intact = _intact(grid, x.size, clipped)
     good = _lenders(grid, intact)
     matrix = weights(good)
@@ -285,13 +284,20 @@ def _lenders(grid, intact):
     return np.ones(len(intact), bool)
 
 
-def _clipped_samples(x, rails):
+def _clipped_samples(x):
     """Samples that start three equal values at the lowest or highest value of `x`."""
-    starts = []
-    for rail in rails:
-        at_rail = np.flatnonzero(x == rail)
-        starts.append(at_rail[:-2][at_rail[2:] - at_rail[:-2] == 2])
-    return np.sort(np.concatenate(starts))
+    length = 2**15  # fits into the cache, so that each is fetched once
+    starts = range(0, x.size, length)
+    # two samples more than a part, for runs across its border
+    parts = [x[start : start + length + 2] for start in starts]
+    lows, highs = np.array([(part.min(), part.max()) for part in parts]).T
+    found = [np.empty(0, int)]
+    for rail, extremes in ((lows.min(), lows), (highs.max(), highs)):
+        for k in np.flatnonzero(extremes == rail):
+            at_rail = np.flatnonzero(parts[k] == rail)
+            run = at_rail[:-2][at_rail[2:] - at_rail[:-2] == 2]
+            found.append(run + starts[k])
+    return np.unique(np.concatenate(found))
 
 
 def _epoch_baseline(x, grid, intact, rows, length):
