@@ -31,7 +31,9 @@ def pipe(self, func, *args, **kwargs):
     if isinstance(func, tuple):
         func, target = func
         if target in kwargs:
-            raise ValueError(f"{target} is both the pipe target and a keyword argument.")
+            raise ValueError(
+                f"{target} is both the pipe target and a keyword argument."
+            )
         kwargs[target] = self
         return func(*args, **kwargs)
     return func(self, *args, **kwargs)

@@ -15,13 +15,13 @@ the small matrices ``B`` and ``C``, never to the data.
 """
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy import sparse
 from scipy.interpolate import CubicSpline
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import median_filter, uniform_filter1d
 
 from .align import (
     MARGIN,
@@ -31,6 +31,10 @@ from .align import (
     raised_cosine,
     shift_powers,
 )
+
+
+# epochs after which the derivatives of the artifact are taken anew
+_SECTION = 96
 
 
 class EpochGrid(NamedTuple):
@@ -105,24 +109,51 @@ def weighted_average(weights, epochs):
 
     Parameters
     ----------
-    weights : scipy.sparse.csr_array, shape (n_templates, n_epochs)
-        Rows of an averaging matrix.
+    weights : scipy.sparse.csr_array, shape (n_epochs, n_epochs)
+        Averaging matrix.
     epochs : array, shape (n_epochs, length)
         Epochs.
 
     Returns
     -------
-    templates : array, shape (n_templates, length)
+    templates : array, shape (n_epochs, length)
         ``weights @ epochs`` to rounding.
     """
-    before = sparse.eye_array(weights.shape[0], k=-1)
+    steps, goes_on = _increments(weights, [0])
+    return _running_product(steps, goes_on, epochs, 0, len(epochs), 0)
+
+
+def _increments(weights, restarts):
+    """Difference of each row of `weights` to the one before, and where that is used.
+
+    It is not at `restarts`, and not where the row itself has fewer entries.
+    """
+    before = sparse.eye_array(weights.shape[0], k=-1, format="csr")
     change = sparse.csr_array(weights - before @ weights)
     change.data[np.abs(change.data) < 1e-12] = 0
     change.eliminate_zeros()
-    if change.nnz > 0.7 * weights.nnz:  # rows with little in common
-        return weights @ epochs
-    templates = change @ epochs
-    for k in range(1, len(templates)):
+    goes_on = np.diff(change.indptr) < np.diff(weights.indptr)
+    goes_on[restarts] = False
+    if not goes_on.all():
+        used = sparse.diags_array(goes_on.astype(float))
+        unused = sparse.diags_array((~goes_on).astype(float))
+        change = sparse.csr_array(used @ change + unused @ weights)
+    return change, goes_on
+
+
+def _running_product(steps, goes_on, epochs, start, stop, first_epoch):
+    """Rows `start` to `stop` of the templates; `epochs` begin with `first_epoch`."""
+    entries = slice(steps.indptr[start], steps.indptr[stop])
+    part = sparse.csr_array(
+        (
+            steps.data[entries],
+            steps.indices[entries] - first_epoch,
+            steps.indptr[start : stop + 1] - entries.start,
+        ),
+        shape=(stop - start, len(epochs)),
+    )
+    templates = part @ epochs
+    for k in np.flatnonzero(goes_on[start:stop]):
         templates[k] += templates[k - 1]
     return templates
 
@@ -227,27 +258,53 @@ def _subtract_grid(clean, x, grid, clipped, weights, scale):
     widths = grid.stops - grid.starts
     length = int(np.ceil(widths.max())) + 1 + 2 * pad
     # the amplitude needs no more samples than these, artifact there or not
-    body = slice(pad, pad + min(int(widths.min()), 2048))
+    body = slice(pad, pad + min(int(widths.min()), 1024))
     intact = _intact(grid, x.size, clipped)
     good = _lenders(grid, intact)
-    matrix = weights(good)
-    slow, spread = _epoch_baseline(x, grid, intact, rows, length)
-    # blocks of about 8 MB stay in cache, and memory does not grow with the recording
-    n_blocks = max(len(rows) * length // 2**20, len(rows) // 256)
+    # blocks of about 2 MB stay in cache, and memory does not grow with the recording
+    n_blocks = max(len(rows) * length // 2**18, len(rows) // 256)
     n_blocks = max(1, min(n_blocks, len(rows) // 16))
-    for block in np.array_split(np.arange(len(rows)), n_blocks):
-        part = matrix[block]
-        first = min(block[0], part.indices.min())
-        used = np.arange(first, max(block[-1], part.indices.max()) + 1)
-        mine, lends = slice(block[0] - first, block[-1] + 1 - first), good[block]
+    borders = np.linspace(0, len(rows), n_blocks + 1).astype(int)
+    matrix, steps, goes_on = _averaging(weights, good.tobytes(), tuple(borders[:-1]))
+    slow, spread = _epoch_baseline(x, grid, intact, rows, length)
+    averaged = matrix @ slow
+    power = shift_powers(fraction)
+    offset = power - matrix @ power
+    moved = np.abs(offset).max() > 1e-9
+    section = -_SECTION
+    for start, stop in pairwise(borders):
+        sources = matrix.indices[matrix.indptr[start] : matrix.indptr[stop]]
+        first = min(start, sources.min())
+        used = np.arange(first, max(stop, sources.max() + 1))
         epochs = _gather_epochs(x, grid, rows, used, length, pad)
-        templates = _templates(
-            part[:, used], epochs, mine, good[used], fraction[used], slow[used], spread
-        )
-        gain = np.ones(len(block))
-        if scale is not None and lends.any():
-            gain = _gains(epochs[mine, body], templates[:, body], lends)
+        templates = _running_product(steps, goes_on, epochs, start, stop, first)
+        if start - section >= _SECTION:
+            section = start
+            basis = _basis(spread, epochs, good[used], fraction[used], moved)
+        coefs = np.hstack([-averaged[start:stop], offset[start:stop, 1:]])
+        templates += coefs[:, : len(basis)] @ basis
+        gain = np.ones(stop - start)
+        block = slice(start, stop)
+        if scale is not None and good[block].any():
+            mine = epochs[start - first : stop - first, body]
+            gain = _gains(mine, templates[:, body], good[block])
         _paste(clean, templates, gain, grid, block, rows[block])
+
+
+@lru_cache(maxsize=16)
+def _averaging(weights, good, restarts):
+    """Averaging matrix and its increments, the same for most channels."""
+    matrix = weights(np.frombuffer(good, bool))
+    return matrix, *_increments(matrix, list(restarts))
+
+
+def _basis(spread, epochs, good, fraction, moved):
+    """Interpolation of the baseline; and derivatives of the artifact, if it moved."""
+    if not moved:
+        return spread
+    mean = (good / good.sum()) @ epochs
+    common = deblurred_spectrum(mean, fraction[good])
+    return np.vstack([spread, derivatives(*common, epochs.shape[1])[1:]])
 
 
 def _gather_epochs(x, grid, rows, used, length, pad):
@@ -306,8 +363,8 @@ def _epoch_baseline(x, grid, intact, rows, length):
     good = np.ones(len(periods) - 1, bool)
     touched = np.searchsorted(periods, grid.starts[~intact] + 0.5) - 1
     good[np.clip(touched, 0, good.size - 1)] = False
-    # 8 points per period; fewer, but even, for periods of few samples
-    n_grid = int(np.clip(np.diff(periods).min() // 8 * 2, 2, 8))
+    # 4 points per period; fewer, but even, for periods of few samples
+    n_grid = int(np.clip(np.diff(periods).min() // 8 * 2, 2, 4))
     position, value = baseline(x, periods, n_grid, good)
     spacing = np.diff(periods).mean() / n_grid
     n_local = max(4, int(np.ceil((length - 1) / spacing)) + 1)
@@ -323,25 +380,6 @@ def _cubic_interpolation(n_points, length):
     return CubicSpline(points, np.eye(n_points))(np.arange(length)).T
 
 
-def _templates(weights, epochs, mine, good, fraction, slow, spread):
-    """Averages without baseline, moved to the sub-sample place of their epoch.
-
-    ``T = W X - (W B) H + (C - W C) D``, with ``D`` from the epochs around, so that
-    a slow change of the artifact changes ``D`` with it.
-    """
-    templates = weighted_average(weights, epochs)
-    coefs, basis = -(weights @ slow), spread
-    power = shift_powers(fraction)
-    offset = power[mine] - weights @ power
-    if np.abs(offset).max() > 1e-9:
-        mean = (good / good.sum()) @ epochs
-        common = deblurred_spectrum(mean, fraction[good])
-        coefs = np.hstack([coefs, offset[:, 1:]])
-        basis = np.vstack([basis, derivatives(*common, epochs.shape[1])[1:]])
-    templates += coefs @ basis
-    return templates
-
-
 def _gains(epochs, templates, good):
     """Amplitude factors ``<x', T'> / <T', T'>`` of the first differences.
 
@@ -355,9 +393,11 @@ def _gains(epochs, templates, good):
     left = (epochs[few] - templates[few]).var(axis=1)
     weak = energy < 25 * templates.shape[1] * np.median(left)
     gain = np.divide(fit, energy, out=np.ones_like(fit), where=energy > 0)
-    gain[~good] = np.interp(np.flatnonzero(~good), np.flatnonzero(good), gain[good])
+    if not good.all():
+        index = np.arange(good.size)
+        gain = np.interp(index, index[good], gain[good])
     center = np.median(gain)
-    gain = np.median(sliding_window_view(np.pad(gain, 2, "edge"), 5), axis=1)
+    gain = median_filter(gain, 5, mode="nearest")
     return np.where(weak, 1.0, np.clip(gain, 0.8 * center, 1.25 * center))
 
 

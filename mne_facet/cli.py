@@ -1,0 +1,262 @@
+"""The command mne-facet."""
+
+import argparse
+import sys
+import traceback
+import warnings
+
+import mne
+from mne.utils import catch_logging
+
+from . import __version__
+from ._demo import run_demo
+from ._events import describe_annotations
+from .batch import correct_files, read_file
+from .recipes import recipe
+from .triggers import TriggerAligner, TriggerDetector, trigger_report
+
+_EXAMPLES = """\
+examples:
+  mne-facet demo
+  mne-facet check sub-01_eeg.vhdr --triggers R128
+  mne-facet correct sub-*_eeg.vhdr --triggers R128 --slices 32 --out derivatives
+"""
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str | None
+        Arguments; None: those of the process.
+
+    Returns
+    -------
+    code : int
+        0 if all went well, 1 if not, 130 if interrupted.
+    """
+    args = _parser().parse_args(argv)
+    level = "INFO" if args.verbose else "WARNING"
+    with mne.use_log_level(level), warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            return args.command(args)
+        except KeyboardInterrupt:
+            print("mne-facet: interrupted", file=sys.stderr)
+            return 130
+        except Exception as exc:
+            if args.verbose:
+                traceback.print_exc()
+            print(f"mne-facet: {exc}", file=sys.stderr)
+            return 1
+
+
+def _show_warning(message, *args, **kwargs):
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="mne-facet",
+        description="Remove the fMRI gradient artifact from EEG.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"mne-facet {__version__}"
+    )
+    commands = parser.add_subparsers(title="commands", required=True)
+
+    correct = _add_command(
+        commands,
+        "correct",
+        _correct,
+        "correct recordings and write them to a folder",
+        "mne-facet correct *_eeg.vhdr --triggers R128 --slices 32 --out derivatives",
+    )
+    correct.add_argument(
+        "files", nargs="+", metavar="FILE", help="recordings to correct"
+    )
+    _add_trigger_options(correct)
+    correct.add_argument(
+        "--recipe",
+        default="aas",
+        metavar="NAME",
+        help="correction to use (default: aas)",
+    )
+    correct.add_argument(
+        "--out", required=True, metavar="DIR", help="folder to write to"
+    )
+    correct.add_argument(
+        "--format",
+        default="fif",
+        choices=["fif", "edf", "brainvision", "eeglab"],
+        help="format to write (default: fif)",
+    )
+    correct.add_argument(
+        "--overwrite", action="store_true", help="replace outputs that exist"
+    )
+    correct.add_argument(
+        "--n-jobs", type=int, metavar="N", help="channels at a time, -1: all cores"
+    )
+
+    check = _add_command(
+        commands,
+        "check",
+        _check,
+        "report the scanner triggers of a recording",
+        "mne-facet check sub-01_eeg.vhdr --triggers R128",
+    )
+    check.add_argument("file", metavar="FILE", help="recording to look at")
+    _add_trigger_options(check)
+
+    demo = _add_command(
+        commands,
+        "demo",
+        _demo,
+        "simulate a recording, correct it and compare with the truth",
+        "mne-facet demo --out mne-facet-demo",
+    )
+    demo.add_argument(
+        "--out",
+        default="mne-facet-demo",
+        metavar="DIR",
+        help="folder to write to (default: mne-facet-demo)",
+    )
+    demo.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of the simulation"
+    )
+    demo.add_argument("--duration", type=float, default=90.0, help=argparse.SUPPRESS)
+    return parser
+
+
+def _add_command(commands, name, function, text, example):
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="print every step, and where errors arise",
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_trigger_options(parser):
+    group = parser.add_argument_group("triggers")
+    group.add_argument(
+        "--triggers",
+        metavar="PATTERN",
+        help="description of the trigger markers, a regular expression; without it "
+        "and --stim-channel the artifact is looked for in the signal",
+    )
+    group.add_argument(
+        "--stim-channel", metavar="NAME", help="channel with the triggers"
+    )
+    group.add_argument("--slices", type=int, metavar="N", help="slices per volume")
+    group.add_argument(
+        "--multiband",
+        type=int,
+        default=1,
+        metavar="M",
+        help="slices excited at a time (default: 1)",
+    )
+    group.add_argument(
+        "--tr", type=float, metavar="S", help="nominal repetition time in seconds"
+    )
+
+
+def _correct(args):
+    pipeline = recipe(
+        args.recipe,
+        triggers=args.triggers,
+        stim_channel=args.stim_channel,
+        n_slices=args.slices,
+        multiband_factor=args.multiband,
+        tr=args.tr,
+    )
+    results = correct_files(
+        pipeline,
+        args.files,
+        args.out,
+        fmt=args.format,
+        overwrite=args.overwrite,
+        n_jobs=args.n_jobs,
+    )
+    for result in results:
+        if result.status == "ok":
+            print(
+                f"ok      {result.source} -> {result.output} ({result.seconds:.1f} s)"
+            )
+            continue
+        print(f"failed  {result.source}: {result.error}")
+        if args.verbose:
+            print(result.traceback, file=sys.stderr)
+    n_ok = sum(result.status == "ok" for result in results)
+    print(f"{n_ok} of {len(results)} files corrected.")
+    return int(n_ok < len(results))
+
+
+def _check(args):
+    raw = read_file(args.file)
+    print(
+        f"{args.file}: {len(raw.ch_names)} channels, {raw.info['sfreq']:g} Hz, "
+        f"{raw.n_times / raw.info['sfreq']:.1f} s"
+    )
+    print(f"Annotations: {describe_annotations(raw)}")
+    detector = TriggerDetector(
+        args.triggers,
+        stim_channel=args.stim_channel,
+        n_slices=args.slices,
+        multiband_factor=args.multiband,
+        tr=args.tr,
+        verbose="INFO",
+    )
+    try:
+        with catch_logging() as log:
+            raw = detector.fit_transform(raw)
+    except ValueError as exc:
+        raise ValueError(f"{args.file}: {exc}") from exc
+    print(f"\nTriggers:\n{trigger_report(raw)}")
+    _print_log("Repairs", log, skip="TriggerDetector: run ")
+    with catch_logging() as log:
+        raw = TriggerAligner(verbose="INFO").fit_transform(raw)
+    print(f"\nAfter alignment with the artifact:\n{trigger_report(raw)}")
+    _print_log("Alignment", log, skip=None)
+    return 0
+
+
+def _print_log(title, log, skip):
+    lines = [
+        line.split(": ", 1)[1]
+        for line in log.getvalue().splitlines()
+        if line.startswith("Trigger") and not (skip and line.startswith(skip))
+    ]
+    print(f"\n{title}:")
+    for line in lines or ["none"]:
+        print(f"  {line}")
+
+
+def _demo(args):
+    print(
+        f"Simulating {args.duration:g} s of EEG in the scanner and correcting it.\n"
+        "There is no pulse artifact in it: the recipe removes the gradient artifact "
+        "only.\n",
+        flush=True,
+    )
+    result = run_demo(args.out, seed=args.seed, duration=args.duration)
+    print(f"{result}\n")
+    print(f"Recording  {result.recording}")
+    print(f"Corrected  {result.corrected}, as by")
+    print(
+        f"           mne-facet correct {result.recording} --triggers R128 "
+        f"--format brainvision --out {args.out}"
+    )
+    print(f"Picture    {result.picture}")
+    return 0

@@ -1,0 +1,273 @@
+import os
+import shutil
+
+import mne
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from mne_facet import AAS, recipe, simulate_raw
+from mne_facet._events import annotation_samples
+from mne_facet.batch import correct_files, read_file, write_file
+
+TRIGGERS = "R128"
+
+
+class Interrupted(TransformerMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        raise KeyboardInterrupt("stopped")
+
+
+class Unchanged(TransformerMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two BrainVision recordings with volumes at 5, 7, ... 23 s."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for seed in (1, 2):
+        raw, _ = simulate_raw(30, sfreq=1000, n_eeg=3, clock_ppm=5, pulse=0, seed=seed)
+        write_file(raw, folder / f"sub-{seed}_task-rest_eeg.vhdr", "brainvision")
+    return folder
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def small_raw(sfreq=500.0, n_times=2000, first=0):
+    data = 1e-5 * np.random.default_rng(0).normal(size=(3, n_times))
+    info = mne.create_info(["Cz", "Pz", "EMG"], sfreq, ["eeg", "eeg", "misc"])
+    raw = mne.io.RawArray(data, info, first_samp=first, verbose="ERROR")
+    return raw.set_meas_date(1577836800.0)
+
+
+def test_results_come_in_order_and_a_bad_file_stops_nothing(folder, tmp_path):
+    good = [folder / f"sub-{seed}_task-rest_eeg.vhdr" for seed in (2, 1)]
+    bad = tmp_path / "sub-0_eeg.vhdr"
+    bad.write_text("no header")
+    files = [good[0], bad, good[1]]
+    results = correct_files(recipe(triggers=TRIGGERS), files, tmp_path / "out")
+    assert [r.source for r in results] == files
+    assert [r.status for r in results] == ["ok", "failed", "ok"]
+    assert "OSError: sub-0_eeg.vhdr cannot be read" in results[1].error
+    assert "Traceback" in results[1].traceback
+    assert results[1].output is None
+    names = [f"sub-{seed}_task-rest_desc-facet_eeg.fif" for seed in (2, 1)]
+    assert [results[0].output.name, results[2].output.name] == names
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names[::-1]
+    assert results[0].error is results[0].traceback is None
+
+
+def test_pattern_order_and_inputs_unchanged(folder, tmp_path):
+    before = contents(folder)
+    pattern = str(folder / "sub-*_eeg.vhdr")
+    results = correct_files(recipe(triggers=TRIGGERS), pattern, tmp_path, fmt="edf")
+    assert [r.source.name[:5] for r in results] == ["sub-1", "sub-2"]
+    assert contents(folder) == before
+
+
+def test_channels_in_parallel_give_the_same_bytes(folder, tmp_path):
+    file = folder / "sub-1_task-rest_eeg.vhdr"
+    data = []
+    for n_jobs in (None, 2):
+        out = tmp_path / str(n_jobs)
+        estimator = recipe(triggers=TRIGGERS)
+        [result] = correct_files(estimator, file, out, fmt="brainvision", n_jobs=n_jobs)
+        data.append(result.output.with_suffix(".eeg").read_bytes())
+    assert data[0] == data[1]
+
+
+def test_estimator_and_reader_are_left_alone(folder, tmp_path):
+    raw = mne.io.read_raw(folder / "sub-1_task-rest_eeg.vhdr", preload=True)
+    raw.info["bads"] = ["Fp2"]
+    onsets, data = raw.annotations.onset.copy(), raw.get_data()
+    for fmt in ("fif", "brainvision"):
+        [result] = correct_files(
+            Unchanged(),
+            folder / "sub-1_task-rest_eeg.vhdr",
+            tmp_path,
+            fmt=fmt,
+            desc="copy",
+            reader=lambda fname: raw,
+        )
+        assert result.error is None
+        assert result.output.name.startswith("sub-1_task-rest_desc-copy_eeg.")
+    np.testing.assert_array_equal(raw.annotations.onset, onsets)
+    np.testing.assert_array_equal(raw.get_data(), data)
+    assert not any(raw.annotations.extras)
+    saved = mne.io.read_raw(tmp_path / "sub-1_task-rest_desc-copy_eeg.fif")
+    assert saved.info["bads"] == ["Fp2"]
+
+
+def test_raise_names_the_file(folder, tmp_path):
+    file = folder / "sub-1_task-rest_eeg.vhdr"
+    with pytest.raises(
+        RuntimeError, match=r"sub-1_task-rest_eeg\.vhdr: ValueError: AAS"
+    ):
+        correct_files(AAS(), file, tmp_path, on_error="raise")
+    assert not list(tmp_path.iterdir())
+
+
+def test_truncation_is_an_error_at_every_log_level(folder, tmp_path):
+    raw = mne.io.read_raw(folder / "sub-1_task-rest_eeg.vhdr", preload=True)
+    write_file(raw, tmp_path / "a_eeg.edf", "edf")
+    os.truncate(tmp_path / "a_eeg.edf", 150_000)
+    with (
+        mne.use_log_level("ERROR"),
+        pytest.raises(OSError, match=r"a_eeg\.edf cannot be read: Number of records"),
+    ):
+        read_file(tmp_path / "a_eeg.edf")
+
+
+def test_interrupt_leaves_nothing(folder, tmp_path):
+    with pytest.raises(KeyboardInterrupt, match="stopped"):
+        correct_files(Interrupted(), folder / "sub-1_task-rest_eeg.vhdr", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupt_while_writing_leaves_nothing(tmp_path):
+    class Interrupting(mne.io.RawArray):
+        def save(self, fname, **kwargs):
+            super().save(fname, **kwargs)
+            raise KeyboardInterrupt("stopped")
+
+    info = mne.create_info(["Cz"], 500.0, "eeg")
+    raw = Interrupting(np.zeros((1, 1000)), info, verbose="ERROR")
+    with pytest.raises(KeyboardInterrupt, match="stopped"):
+        write_file(raw, tmp_path / "sub-1_eeg.fif", "fif")
+    assert not list(tmp_path.iterdir())
+
+
+def test_existing_output_fails_before_the_work(folder, tmp_path):
+    output = tmp_path / "sub-1_task-rest_desc-facet_eeg.eeg"
+    output.write_text("precious")
+    file = folder / "sub-1_task-rest_eeg.vhdr"
+    [result] = correct_files(Interrupted(), file, tmp_path, fmt="brainvision")
+    assert result.error == (
+        f"FileExistsError: {output} exists. Allow overwrite or choose another output "
+        "folder."
+    )
+    assert output.read_text() == "precious"
+    [result] = correct_files(
+        Unchanged(), file, tmp_path, fmt="brainvision", overwrite=True
+    )
+    assert result.status == "ok"
+    assert mne.io.read_raw(result.output).n_times == 30000
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_input_is_never_an_output(folder, tmp_path):
+    for suffix in (".vhdr", ".eeg", ".vmrk"):
+        source = folder / f"sub-1_task-rest_eeg{suffix}"
+        shutil.copy(source, tmp_path)
+        shutil.copy(source, tmp_path / f"sub-1_task-rest_desc-facet_eeg{suffix}")
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="is an input and would be the output of"):
+        correct_files(
+            Unchanged(),
+            str(tmp_path / "*.vhdr"),
+            tmp_path,
+            fmt="brainvision",
+            overwrite=True,
+        )
+    assert contents(tmp_path) == before
+
+
+def test_two_inputs_with_one_output(folder, tmp_path):
+    files = [folder / "sub-1_task-rest_eeg.vhdr"] * 2
+    with pytest.raises(ValueError, match="would both be written to"):
+        correct_files(Unchanged(), files, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"fmt": "mat"}, "fmt='mat' is unknown. Allowed are"),
+        ({"on_error": "ignore"}, "on_error='ignore' is unknown"),
+        ({"desc": "a_b"}, "desc='a_b' must be letters and digits"),
+        ({"files": []}, "files is empty"),
+    ],
+)
+def test_wrong_options(folder, tmp_path, options, match):
+    options = {"files": folder / "sub-1_task-rest_eeg.vhdr", **options}
+    with pytest.raises(ValueError, match=match):
+        correct_files(Unchanged(), options.pop("files"), tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_file_found(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No file found for 'sub-\*\.nowhere'"):
+        correct_files(Unchanged(), "sub-*.nowhere", tmp_path / "out")
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_output_folder_is_no_folder(folder, tmp_path, out):
+    (tmp_path / "file").write_text("")
+    file = folder / "sub-1_task-rest_eeg.vhdr"
+    with pytest.raises(NotADirectoryError, match=f"{out}' is not a folder"):
+        correct_files(Unchanged(), file, tmp_path / out)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_output_folder_is_not_writable(folder, tmp_path):
+    out = tmp_path / "locked"
+    out.mkdir(mode=0o500)
+    file = folder / "sub-1_task-rest_eeg.vhdr"
+    with pytest.raises(PermissionError, match="is not writable"):
+        correct_files(Unchanged(), file, out)
+
+
+@pytest.mark.parametrize("first", [0, 12345])
+@pytest.mark.parametrize("sfreq", [500.0, 1000 / 3, 512.0])
+def test_brainvision_keeps_triggers_on_their_samples(tmp_path, sfreq, first):
+    raw = small_raw(sfreq, first=first)
+    samples = np.array([0, 1, 7, 999, 1000, 1333, 1999])
+    annotations = mne.Annotations(samples / sfreq, 1 / sfreq, "Response/R128")
+    raw.set_annotations(annotations)
+    write_file(raw, tmp_path / "a_eeg.vhdr", "brainvision")
+    saved = mne.io.read_raw(tmp_path / "a_eeg.vhdr")
+    found = annotation_samples(saved, np.arange(len(samples)))
+    np.testing.assert_allclose(found, samples, atol=1e-3)
+    durations = saved.annotations.duration * saved.info["sfreq"]
+    np.testing.assert_allclose(durations, 1, atol=1e-2)
+    lines = (tmp_path / "a_eeg.vmrk").read_text().splitlines()
+    positions = [int(line.split(",")[2]) for line in lines if "R128" in line]
+    assert positions == list(samples + 1)
+
+
+def test_fif_keeps_times_after_hours(tmp_path):
+    raw = small_raw(first=500 * 7200)
+    samples = np.array([0.0, 3, 1001.25, 1999])
+    raw.set_annotations(mne.Annotations(samples / 500, 0, "TR"))
+    write_file(raw, tmp_path / "a_eeg.fif", "fif")
+    saved = mne.io.read_raw(tmp_path / "a_eeg.fif")
+    found = annotation_samples(saved, np.arange(4))
+    np.testing.assert_allclose(found, samples, atol=1e-6)
+
+
+@pytest.mark.parametrize("fmt", ["brainvision", "edf", "eeglab", "fif"])
+def test_unusual_recordings_are_written_without_noise(tmp_path, fmt):
+    # a flat channel, one without voltage, no date, an end within a second
+    raw = small_raw(n_times=1750)
+    raw.set_meas_date(None)
+    raw._data[0] = 0
+    raw._data[2] = 37
+    raw.set_annotations(mne.Annotations([1, 3.4], [0, 0.1], ["a, b", "BAD"]))
+    raw.annotations.duration[1] = 5  # beyond the end
+    suffix = {"brainvision": ".vhdr", "edf": ".edf", "eeglab": ".set", "fif": ".fif"}
+    output = tmp_path / f"a_eeg{suffix[fmt]}"
+    write_file(raw, output, fmt)
+    saved = mne.io.read_raw(output, preload=True, verbose="ERROR")
+    np.testing.assert_allclose(saved.get_data()[:, :1750], raw.get_data(), atol=2e-9)
+    names = [name.removeprefix("Comment/") for name in saved.annotations.description]
+    assert names[:2] == ["a, b", "BAD"]
