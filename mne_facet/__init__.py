@@ -1,6 +1,7 @@
 """Removes fMRI gradient and pulse artifacts from EEG, for MNE-Python."""
 
 from . import _pipe
+from .batch import correct_files
 from .filters import Filter, NotchFilter, Resample
 from .gradient import AAS
 from .recipes import recipe
@@ -16,6 +17,7 @@ __all__ = [
     "Resample",
     "TriggerAligner",
     "TriggerDetector",
+    "correct_files",
     "recipe",
     "simulate_raw",
     "trigger_report",

@@ -62,8 +62,8 @@ class RawTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
         name = type(self).__name__
         if not isinstance(raw, mne.io.BaseRaw):
             raise TypeError(
-                f"{name} needs a mne.io.Raw or a list of them, got {type(raw).__name__}. "
-                "Read the recording with mne.io.read_raw."
+                f"{name} needs a mne.io.Raw or a list of them, got "
+                f"{type(raw).__name__}. Read the recording with mne.io.read_raw."
             )
         if self._needs_data and not raw.preload:
             raise RuntimeError(

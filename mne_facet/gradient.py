@@ -172,7 +172,7 @@ class AAS(RawTransformer):
         return min(errors, key=errors.get)
 
     def _expected_error(self, raw, runs, picks, subtract, level, n_channels=6):
-        """Error (V rms) of a level in some EEG channels, spread over those there are."""
+        """Error (V rms) of a level in a few EEG channels, spread over all of them."""
         eeg = set(mne.pick_types(raw.info, eeg=True, exclude="bads"))
         candidates = [p for p in picks if p in eeg] or list(picks)
         some = candidates[:: -(-len(candidates) // n_channels)]

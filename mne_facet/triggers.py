@@ -405,39 +405,29 @@ def _align_run(signals, run, sfreq, search, free):
 
 
 class TriggerReport(list):
-    """One dict per scanner run; prints as a table."""
+    """One dict per scanner run; prints as a table with a column per run."""
 
-    _columns = (
-        ("run", "run", "{:d}"),
-        ("start", "start (s)", "{:.3f}"),
-        ("duration", "duration (s)", "{:.2f}"),
-        ("n_volumes", "volumes", "{:d}"),
-        ("n_slices", "slices", "{:d}"),
+    _rows = (
+        ("run", "Scanner run", "{:d}"),
+        ("start", "Start (s)", "{:.3f}"),
+        ("duration", "Duration (s)", "{:.2f}"),
+        ("pause", "Pause before (s)", "{:.2f}"),
+        ("n_volumes", "Volumes", "{:d}"),
+        ("n_slices", "Slice excitations per volume", "{:d}"),
         ("tr", "TR (s)", "{:.7f}"),
-        ("clock_ppm", "clock (ppm)", "{:+.2f}"),
-        ("jitter", "jitter (ms)", "{:.4f}"),
-        ("gap", "slice gap (ms)", "{:.2f}"),
-        ("pause", "pause before (s)", "{:.2f}"),
-        ("n_restored", "restored", "{:d}"),
-        ("n_dropped", "dropped", "{:d}"),
+        ("clock_ppm", "Clock offset (ppm)", "{:+.2f}"),
+        ("jitter", "Trigger jitter (ms)", "{:.4f}"),
+        ("gap", "Pause after the last slice (ms)", "{:.2f}"),
+        ("n_restored", "Triggers restored", "{:d}"),
+        ("n_dropped", "Triggers dropped", "{:d}"),
     )
 
     def __str__(self):
-        rows = [[header for _, header, _ in self._columns]]
-        for run in self:
-            rows.append(
-                [
-                    "-" if run[key] is None else form.format(run[key])
-                    for key, _, form in self._columns
-                ]
-            )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
-            "  ".join(
-                cell.rjust(width) for cell, width in zip(row, widths, strict=True)
-            )
-            for row in rows
-        )
+        lines = []
+        for key, label, form in self._rows:
+            cells = ["-" if run[key] is None else form.format(run[key]) for run in self]
+            lines.append(label.ljust(31) + "".join(cell.rjust(12) for cell in cells))
+        return "\n".join(lines)
 
 
 def trigger_report(raw, description="TR"):

@@ -128,7 +128,7 @@ def test_too_few_volumes():
     raw = _raw()
     raw.set_annotations(mne.Annotations([1, 2], 0, "TR"))
     with pytest.raises(
-        ValueError, match="AAS needs at least 3 .*'TR', found 2. Run Tri"
+        ValueError, match=r"AAS needs at least 3 .*'TR', found 2. Run Tri"
     ):
         _events.get_runs(raw, name="AAS")
     raw.set_annotations(mne.Annotations([1, 2, 9, 10, 20, 21], 0, "TR"))

@@ -35,7 +35,7 @@ def test_notch_removes_the_mains_only(simulated):
 
 @pytest.mark.parametrize("method", ["fft", "polyphase"])
 def test_resample(simulated, method):
-    raw, truth = simulated()
+    raw, _truth = simulated()
     low = Resample(250.0, method=method).fit_transform(raw)
     assert low.info["sfreq"] == 250
     assert low.n_times == raw.n_times // 4

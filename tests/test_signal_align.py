@@ -86,7 +86,7 @@ def test_best_lag_is_found_and_zero_for_aligned_input(lag):
 
 
 def test_best_lag_of_a_flat_epoch_has_no_correlation():
-    lags, peak = align.best_lags(np.zeros(500), np.array([200]), np.arange(100.0), 3)
+    _lags, peak = align.best_lags(np.zeros(500), np.array([200]), np.arange(100.0), 3)
     assert peak[0] == 0
 
 

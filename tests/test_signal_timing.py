@@ -76,7 +76,7 @@ def test_missing_triggers_are_restored_within_a_sample(name, where, n_missing):
 @pytest.mark.parametrize("name", PATTERNS)
 def test_doubled_and_spurious_triggers_are_dropped(name):
     spacing = PATTERNS[name]
-    exact, triggers = _triggers(spacing)
+    _exact, triggers = _triggers(spacing)
     extra = np.array([triggers[7] + 20, triggers[15] + 0.4 * spacing.period])
     (run,), dropped = index_triggers(np.sort(np.r_[triggers, extra]), spacing)
     np.testing.assert_array_equal(dropped, np.sort(extra))

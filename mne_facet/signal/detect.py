@@ -81,7 +81,7 @@ def find_period(x, shortest, longest):
     Returns
     -------
     period : float
-        The shortest lag whose autocorrelation reaches 0.99 of the largest, refined
+        The shortest lag whose autocorrelation reaches 0.998 of the largest, refined
         at its multiples: the peak at 2, 4, 8 ... periods tells it more precisely.
     height : float
         Autocorrelation at that lag, 1 for a strictly periodic signal.
@@ -102,7 +102,8 @@ def find_period(x, shortest, longest):
     if not lags.size:
         return float("nan"), 0.0
     heights = correlation[lags]
-    period = _refine_peak(correlation, lags[np.argmax(heights >= 0.99 * heights.max())])
+    shortest_lag = lags[np.argmax(heights >= 0.998 * heights.max())]
+    period = _refine_peak(correlation, shortest_lag)
     multiple = 2
     while multiple * period < 0.7 * x.size:
         center = round(multiple * period)
@@ -180,10 +181,10 @@ def similarity(x, onsets, typical):
 def start_offset(x, onsets, search):
     """How long before (negative) or after its first onset a run's artifact begins.
 
-    The change point ``s`` minimises ``sum_{j<s} x'(j)^2 + sum_{j>=s} (x'(j) - T'(j))^2``
-    around the first onset: silence on one side, artifact on the other. ``T`` is the
-    artifact there in later epochs, the prime the first difference (it reaches no
-    further than a sample and leaves little of the EEG).
+    The change point ``s`` around the first onset minimises
+    ``sum_{j<s} x'(j)^2 + sum_{j>=s} (x'(j) - T'(j))^2``: silence on one side, artifact
+    on the other. ``T`` is the artifact there in later epochs, the prime the first
+    difference (it reaches no further than a sample and leaves little of the EEG).
 
     Parameters
     ----------

@@ -32,7 +32,6 @@ from .align import (
     shift_powers,
 )
 
-
 # epochs after which the derivatives of the artifact are taken anew
 _SECTION = 96
 
