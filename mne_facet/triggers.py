@@ -180,19 +180,19 @@ class TriggerDetector(RawTransformer):
 
     def _times_from_signal(self, raw):
         sfreq = raw.info["sfreq"]
-        data = _strongest(raw, 1)[0]
-        x = artifact_band(data, sfreq)
+        data = _strongest(raw, 5)
+        bands = np.array([artifact_band(x, sfreq) for x in data])
         shortest, longest = 0.02 * sfreq, 10 * sfreq
         if self.tr is not None:
             shortest, longest = 0.98 * self.tr * sfreq, 1.02 * self.tr * sfreq
         times = []
-        for start, stop in acquisition_spans(x, sfreq):
-            period, height = find_period(x[start:stop], shortest, longest)
+        for start, stop in acquisition_spans(bands[0], sfreq):
+            period, height = find_period(bands[:, start:stop], shortest, longest)
             if height > 0.5 and stop - start > 3 * period:
                 n_periods = int((stop - start) / period + 0.5)
                 onsets = start + np.arange(n_periods) * period
                 search = min(int(0.2 * sfreq), int(0.45 * period))
-                times.extend(onsets + start_offset(data, onsets, search))
+                times.extend(onsets + start_offset(data[0], onsets, search))
         if not times:
             raise ValueError(
                 "TriggerDetector found no gradient artifact in the signal. Name the "

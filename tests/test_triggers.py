@@ -37,14 +37,14 @@ def _edit(raw, remove=(), add=()):
     return raw
 
 
-@pytest.mark.parametrize("how", ["annotations", "stim", "signal"])
+@pytest.mark.parametrize("how", ["annotations", "stim", "signal", "signal and tr"])
 def test_volumes_are_found_by_marker_stim_channel_and_signal(simulated, how):
     if how == "stim":
         raw, truth = simulated(trigger="stim")
         detector = TriggerDetector(stim_channel="STI")
-    elif how == "signal":
+    elif how.startswith("signal"):
         raw, truth = simulated(trigger=None)
-        detector = TriggerDetector(tr=2.0)
+        detector = TriggerDetector(tr=2.0 if "tr" in how else None)
     else:
         raw, truth = simulated()
         detector = TriggerDetector("R128")

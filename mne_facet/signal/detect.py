@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import fft
+from scipy.interpolate import CubicSpline
 from scipy.ndimage import uniform_filter1d
 
 from .align import gather
@@ -68,57 +69,87 @@ def _otsu(values):
     return 0.5 * (ordered[split] + ordered[split + 1])
 
 
-def find_period(x, shortest, longest):
-    """Period of a periodic signal from its autocorrelation, to a fraction of a sample.
+def find_period(signals, shortest, longest):
+    """Period of the artifact from its autocorrelation, to a fraction of a sample.
+
+    Slices repeat almost, volumes exactly: the shortest period is a slice, and a
+    multiple of it that correlates better than the other ones is the volume.
 
     Parameters
     ----------
-    x : array, shape (n_times,)
-        Signal in the artifact band, scanning only.
+    signals : array, shape (n_channels, n_times)
+        Channels in the artifact band, scanning only; their autocorrelations are
+        averaged.
     shortest, longest : float
         Range of periods to look at, in samples.
 
     Returns
     -------
     period : float
-        The shortest lag whose autocorrelation reaches 0.998 of the largest, refined
-        at its multiples: the peak at 2, 4, 8 ... periods tells it more precisely.
+        The volume; the shortest period if no multiple stands out; NaN if there is
+        none. Refined at its own multiples, which tell it more precisely.
     height : float
-        Autocorrelation at that lag, 1 for a strictly periodic signal.
+        Autocorrelation there, 1 for a strictly periodic signal.
     """
-    n_fft = fft.next_fast_len(2 * x.size, real=True)
-    power = np.abs(fft.rfft(x - x.mean(), n_fft)) ** 2
-    correlation = fft.irfft(power, n_fft)[: x.size]
-    n_lags = min(int(longest) + 2, x.size // 2)
-    # unbiased: each lag by the number of products in its sum
-    scale = correlation[0] * (1 - np.arange(x.size) / x.size)
-    correlation = np.divide(correlation, scale, out=scale, where=scale > 0)
-    first = max(1, int(shortest))
-    inner = correlation[first:n_lags]
-    is_peak = (inner >= correlation[first - 1 : n_lags - 1]) & (
-        inner >= correlation[first + 1 : n_lags + 1]
+    correlation = np.mean([_autocorrelation(x) for x in signals], axis=0)
+    first, last = max(1, int(shortest)), min(int(longest) + 2, correlation.size // 2)
+    inner = correlation[first:last]
+    is_peak = (inner >= correlation[first - 1 : last - 1]) & (
+        inner >= correlation[first + 1 : last + 1]
     )
-    lags = np.flatnonzero(is_peak) + first
+    lags = np.flatnonzero(is_peak & (inner > 0.8 * inner.max())) + first
     if not lags.size:
         return float("nan"), 0.0
-    heights = correlation[lags]
-    shortest_lag = lags[np.argmax(heights >= 0.998 * heights.max())]
-    period = _refine_peak(correlation, shortest_lag)
-    multiple = 2
-    while multiple * period < 0.7 * x.size:
-        center = round(multiple * period)
-        near = np.arange(center - 2, center + 3)
-        lag = near[correlation[near].argmax()]
-        period = _refine_peak(correlation, lag) / multiple
-        multiple *= 2
+    heights = np.array([_vertex(correlation, lag)[1] for lag in lags])
+    lag = lags[np.argmax(heights >= 0.99 * heights.max())]
+    period = _refine_period(correlation, _vertex(correlation, lag)[0])
+    period *= _outstanding_multiple(correlation, period, last)
     return float(period), float(heights.max())
 
 
-def _refine_peak(y, peak):
-    """Vertex of the parabola through a peak and its neighbours."""
-    left, middle, right = y[peak - 1 : peak + 2]
-    curvature = left - 2 * middle + right
-    return peak if curvature >= 0 else peak + 0.5 * (left - right) / curvature
+def _autocorrelation(x):
+    """Autocorrelation at all lags, each by the number of products in its sum."""
+    n_fft = fft.next_fast_len(2 * x.size, real=True)
+    power = np.abs(fft.rfft(x - x.mean(), n_fft)) ** 2
+    correlation = fft.irfft(power, n_fft)[: x.size]
+    scale = correlation[0] * (1 - np.arange(x.size) / x.size)
+    return np.divide(correlation, scale, out=np.zeros_like(scale), where=scale > 0)
+
+
+def _vertex(y, peak):
+    """Position and height of a peak between samples, by a cubic spline."""
+    reach = min(8, peak, y.size - 1 - peak)
+    around = np.arange(-reach, reach + 1)
+    fine = np.linspace(-1, 1, 81)
+    values = CubicSpline(around, y[peak + around])(fine)
+    return peak + fine[values.argmax()], values.max()
+
+
+def _nearest_peak(y, lag):
+    near = round(lag) + np.arange(-2, 3)
+    return _vertex(y, near[y[near].argmax()])
+
+
+def _refine_period(correlation, period):
+    """Period from the peak at 2, 4, 8 ... times its first guess."""
+    multiple = 2
+    while multiple * period < 0.7 * correlation.size:
+        period = _nearest_peak(correlation, multiple * period)[0] / multiple
+        multiple *= 2
+    return period
+
+
+def _outstanding_multiple(correlation, period, longest):
+    """Multiple of a period that comes clearly closer to a correlation of 1."""
+    multiples = np.arange(1, int((longest - 3) / period) + 1)
+    if multiples.size < 8:
+        return 1
+    heights = np.array([_nearest_peak(correlation, m * period)[1] for m in multiples])
+    usual = np.median(heights)
+    gain = heights - usual
+    if gain.max() < max(0.3 * (1 - usual), 5 * np.median(np.abs(gain))):
+        return 1
+    return int(multiples[np.argmax(gain > 0.8 * gain.max())])
 
 
 def typical_epoch(x, onsets, length):
