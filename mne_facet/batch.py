@@ -1,6 +1,7 @@
 """Correct files: read, correct, write, one by one."""
 
 import glob
+import importlib.util
 import os
 import re
 import time
@@ -27,6 +28,8 @@ _EXTENSIONS = {
     "brainvision": (".vhdr", ".eeg", ".vmrk"),
     "eeglab": (".set",),
 }
+
+_PACKAGES = {"edf": "edfio", "brainvision": "pybv", "eeglab": "eeglabio"}
 
 # MNE only warns of these and goes on with a part of the recording
 _INCOMPLETE = "|".join(
@@ -187,6 +190,12 @@ def _check_options(fmt, desc, on_error):
     ):
         if value not in allowed:
             raise ValueError(f"{name}={value!r} is unknown. Allowed are {allowed}.")
+    package = _PACKAGES.get(fmt)
+    if package and importlib.util.find_spec(package) is None:
+        raise ImportError(
+            f"fmt={fmt!r} needs {package}, which is not installed. Use "
+            "'python -m pip install \"mne-facet[io]\"' or another format."
+        )
     if not desc.isalnum():
         raise ValueError(f"desc={desc!r} must be letters and digits, as in BIDS.")
 

@@ -8,12 +8,8 @@ from mne.utils import logger
 
 from ._base import RawTransformer, apply_channels, check_data, pick_channels
 from ._events import get_runs, overlaps_bad
-from .signal.template import (
-    EpochGrid,
-    moving_weights,
-    subtract_templates,
-    template_error,
-)
+from .signal.averaging import moving_weights
+from .signal.template import EpochGrid, subtract_templates, template_error
 
 _WEIGHTS = {"moving": moving_weights}
 
@@ -22,7 +18,7 @@ class AAS(RawTransformer):
     """Average artifact subtraction.
 
     Every volume (or slice) is corrected with the average of other ones from the
-    same scanner run :footcite:p:`Allen2000`. The first and last ones are corrected
+    same scanner run [1]_. The first and last ones are corrected
     as well as those in the middle, samples outside the scan stay as they are, and
     neither the data nor their clock is ever resampled: the template is brought to
     the sub-sample position of the epoch instead.
@@ -82,7 +78,9 @@ class AAS(RawTransformer):
 
     References
     ----------
-    .. footbibliography::
+    .. [1] Allen, Josephs, Turner (2000). A method for removing imaging artifact from
+       continuous EEG recorded during functional MRI. NeuroImage 12, 230-239.
+       https://doi.org/10.1006/nimg.2000.0599
 
     Examples
     --------

@@ -23,7 +23,7 @@ def recipe(name="aas", *, triggers=None, n_slices=None, multiband_factor=1, **op
     Parameters
     ----------
     name : "aas"
-        ``"aas"``: moving average artifact subtraction :footcite:p:`Allen2000`, the
+        ``"aas"``: moving average artifact subtraction [1]_, the
         conservative choice: it needs nothing but triggers, and what it does to the
         EEG is known in advance (see :class:`AAS`).
     triggers : str | None
@@ -44,7 +44,8 @@ def recipe(name="aas", *, triggers=None, n_slices=None, multiband_factor=1, **op
 
     References
     ----------
-    .. footbibliography::
+    .. [1] Allen, Josephs, Turner (2000). NeuroImage 12, 230-239.
+       https://doi.org/10.1006/nimg.2000.0599
 
     Examples
     --------

@@ -8,13 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from mne_facet.signal.template import (
-    EpochGrid,
-    baseline,
-    moving_weights,
-    subtract_templates,
-    weighted_average,
-)
+from mne_facet.signal.averaging import moving_weights, weighted_average
+from mne_facet.signal.baseline import baseline
+from mne_facet.signal.template import EpochGrid, subtract_templates
 from mne_facet.signal.timing import fit_clock
 
 THIRTY = partial(moving_weights, window=30)

@@ -19,7 +19,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import median_filter, uniform_filter1d
 
@@ -31,6 +30,8 @@ from .align import (
     raised_cosine,
     shift_powers,
 )
+from .averaging import increments, running_product
+from .baseline import baseline
 
 # epochs after which the derivatives of the artifact are taken anew
 _SECTION = 96
@@ -59,166 +60,6 @@ class EpochGrid(NamedTuple):
     good: np.ndarray
     periods: np.ndarray
     fade: int
-
-
-def moving_weights(good, window):
-    """Leave-one-out moving average as a sparse averaging matrix.
-
-    Row ``k`` averages the `window` nearest good epochs other than ``k``, half
-    before and half after; at the ends the window keeps its size and slides inward.
-    White noise independent between epochs grows in power by ``1 + 1 / window``;
-    nothing of an epoch is in its own template.
-
-    Parameters
-    ----------
-    good : array of bool, shape (n_epochs,)
-        Epochs that may be averaged; at least two.
-    window : int
-        Number of epochs to average; all others if there are fewer.
-
-    Returns
-    -------
-    weights : scipy.sparse.csr_array, shape (n_epochs, n_epochs)
-        Rows sum to 1, the diagonal is 0.
-    """
-    n_epochs = len(good)
-    sources = np.flatnonzero(good)
-    window = min(window, sources.size - 1)
-    before = np.searchsorted(sources, np.arange(n_epochs))
-    n_others = sources.size - good
-    first = np.clip(before - window // 2, 0, n_others - window)
-    picks = first[:, np.newaxis] + np.arange(window)
-    picks += good[:, np.newaxis] & (picks >= before[:, np.newaxis])  # leave k out
-    return sparse.csr_array(
-        (
-            np.full(picks.size, 1.0 / window),
-            sources[picks].ravel(),
-            np.arange(0, picks.size + 1, window),
-        ),
-        shape=(n_epochs, n_epochs),
-    )
-
-
-def weighted_average(weights, epochs):
-    """Templates ``W X``, each from the one before.
-
-    Neighbouring rows of ``W`` share most of their epochs, so the sparse difference
-    ``W_k - W_{k-1}`` is multiplied and the rows are summed up: the cost does not
-    depend on the window.
-
-    Parameters
-    ----------
-    weights : scipy.sparse.csr_array, shape (n_epochs, n_epochs)
-        Averaging matrix.
-    epochs : array, shape (n_epochs, length)
-        Epochs.
-
-    Returns
-    -------
-    templates : array, shape (n_epochs, length)
-        ``weights @ epochs`` to rounding.
-    """
-    steps, goes_on = _increments(weights, [0])
-    return _running_product(steps, goes_on, epochs, 0, len(epochs), 0)
-
-
-def _increments(weights, restarts):
-    """Difference of each row of `weights` to the one before, and where that is used.
-
-    It is not at `restarts`, and not where the row itself has fewer entries.
-    """
-    before = sparse.eye_array(weights.shape[0], k=-1, format="csr")
-    change = sparse.csr_array(weights - before @ weights)
-    change.data[np.abs(change.data) < 1e-12] = 0
-    change.eliminate_zeros()
-    goes_on = np.diff(change.indptr) < np.diff(weights.indptr)
-    goes_on[restarts] = False
-    if not goes_on.all():
-        used = sparse.diags_array(goes_on.astype(float))
-        unused = sparse.diags_array((~goes_on).astype(float))
-        change = sparse.csr_array(used @ change + unused @ weights)
-    return change, goes_on
-
-
-def _running_product(steps, goes_on, epochs, start, stop, first_epoch):
-    """Rows `start` to `stop` of the templates; `epochs` begin with `first_epoch`."""
-    entries = slice(steps.indptr[start], steps.indptr[stop])
-    part = sparse.csr_array(
-        (
-            steps.data[entries],
-            steps.indices[entries] - first_epoch,
-            steps.indptr[start : stop + 1] - entries.start,
-        ),
-        shape=(stop - start, len(epochs)),
-    )
-    templates = part @ epochs
-    for k in np.flatnonzero(goes_on[start:stop]):
-        templates[k] += templates[k - 1]
-    return templates
-
-
-def baseline(x, periods, n_grid, good=None):
-    """Twofold moving average over one period, on a grid of points per period.
-
-    The nulls of a box of one period are the harmonics of the artifact, so
-    ``MA(MA(x))`` holds the slow signal and nothing of the artifact, whatever the
-    artifact's own offset and slope. The ends repeat the first and last period.
-
-    Parameters
-    ----------
-    x : array, shape (n_times,)
-        Signal.
-    periods : array of float, shape (n_periods + 1,)
-        Borders of the periods, in samples, all inside the data.
-    n_grid : int
-        Points per period, even.
-    good : array of bool, shape (n_periods,) | None
-        Periods to trust; others get the mean of their good neighbours, so that a
-        burst does not spread beyond its own period.
-
-    Returns
-    -------
-    position : array of float
-        Grid in samples, from one period before the first border to one after the
-        last.
-    value : array of float
-        Baseline at these positions.
-    """
-    n_points = n_grid * (len(periods) - 1)
-    knots = np.interp(
-        np.arange(n_points + 1) / n_grid, np.arange(len(periods)), periods
-    )
-    first = np.minimum(knots.astype(int), x.size - 2)
-    fraction = knots - first
-    cumulative = np.r_[0.0, np.cumsum(np.add.reduceat(x, first)[:-1])]
-    # the running sum of x, interpolated between samples to third order
-    step = x[first + 1] - x[first]
-    cumulative += fraction * x[first] + 0.5 * fraction * (fraction - 1) * step
-    sums, widths = np.diff(cumulative), np.diff(knots)
-    if good is not None and good.any():
-        _bridge(sums.reshape(-1, n_grid), good)
-    sums = np.r_[np.tile(sums[:n_grid], 2), sums, np.tile(sums[-n_grid:], 2)]
-    widths = np.r_[np.tile(widths[:n_grid], 2), widths, np.tile(widths[-n_grid:], 2)]
-    box = _moving_sum(sums, n_grid) / _moving_sum(widths, n_grid)
-    value = (_moving_sum(box[:-1], n_grid) + _moving_sum(box[1:], n_grid)) / (
-        2 * n_grid
-    )
-    border = knots[0] - widths[:n_grid].sum()
-    position = border + np.r_[0.0, np.cumsum(widths[n_grid:-n_grid])]
-    return position, value
-
-
-def _bridge(rows, good):
-    """Replace rows that are not good by the mean of the next good ones, in place."""
-    known = np.flatnonzero(good)
-    for k in np.flatnonzero(~good):
-        after = np.searchsorted(known, k)
-        rows[k] = rows[known[max(0, after - 1) : after + 1]].mean(axis=0)
-
-
-def _moving_sum(x, width):
-    total = np.r_[0.0, np.cumsum(x)]
-    return total[width:] - total[:-width]
 
 
 def subtract_templates(x, grids, weights, scale="robust"):
@@ -276,7 +117,7 @@ def _subtract_grid(clean, x, grid, clipped, weights, scale):
         first = min(start, sources.min())
         used = np.arange(first, max(stop, sources.max() + 1))
         epochs = _gather_epochs(x, grid, rows, used, length, pad)
-        templates = _running_product(steps, goes_on, epochs, start, stop, first)
+        templates = running_product(steps, goes_on, epochs, start, stop, first)
         if start - section >= _SECTION:
             section = start
             basis = _basis(spread, epochs, good[used], fraction[used], moved)
@@ -290,11 +131,11 @@ def _subtract_grid(clean, x, grid, clipped, weights, scale):
         _paste(clean, templates, gain, grid, block, rows[block])
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _averaging(weights, good, restarts):
     """Averaging matrix and its increments, the same for most channels."""
     matrix = weights(np.frombuffer(good, bool))
-    return matrix, *_increments(matrix, list(restarts))
+    return matrix, *increments(matrix, list(restarts))
 
 
 def _basis(spread, epochs, good, fraction, moved):
