@@ -28,7 +28,7 @@ class VolumeRun(NamedTuple):
     onsets : array of float, shape (n_volumes,)
         First samples of the volumes; the first may lie before the data.
     period : float
-        Distance of the volumes (TR).
+        Distance of the volumes (TR); the shortest if it is irregular.
     n_shots : array of int, shape (n_volumes,)
         Slice excitations per volume, 1 if unknown.
     slice_period : float
@@ -187,7 +187,10 @@ def _split_by_spacing(onsets, joints):
 
 def _make_run(raw, onsets, index):
     extras = [raw.annotations.extras[i] for i in index]
+    intervals = np.diff(onsets)
     period = np.polyfit(np.arange(len(onsets)), onsets, 1)[0]
+    if np.ptp(intervals) > 0.02 * period:  # irregular: the artifact fills the shortest
+        period = intervals.min()
     n_shots = np.array([extra.get("n_shots", 1) for extra in extras])
     slice_period = extras[0].get("slice_period", 0) * raw.info["sfreq"]
     if not slice_period:

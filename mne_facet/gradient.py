@@ -209,7 +209,8 @@ def epoch_grids(raw, run, level):
     """
     period, sfreq = run.period, raw.info["sfreq"]
     volume_stops = run.onsets + period
-    volume_stops[:-1] = run.onsets[1:]
+    regular = np.abs(np.diff(run.onsets) - period) < 0.02 * period
+    volume_stops[:-1][regular] = run.onsets[1:][regular]
     if level == "volume":
         spans = [(run.onsets, volume_stops)]
     else:
@@ -250,7 +251,9 @@ def _slice_spans(run, volume_stops):
         complete = run.n_shots == run.n_shots.max()
         stops[last[complete]] = volume_stops[complete]
         return [(starts, stops)]
-    pauses = (stops[last[:-1]], run.onsets[1:])
+    pauses = stops[last[:-1]], run.onsets[1:]
+    if np.ptp(pauses[1] - pauses[0]) > 2:  # nothing to average where TR is irregular
+        return [(starts, stops)]
     return [(starts, stops), pauses]
 
 

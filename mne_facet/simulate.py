@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import mne
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft
-from scipy.interpolate import CubicSpline
-from scipy.signal import butter, lfilter, sosfilt
+
+from .signal import physiology, scanner
 
 # Ordered so that any first part of the list covers the head.
 CHANNELS = """
@@ -14,41 +13,12 @@ CHANNELS = """
     FC5 FC6 CP5 CP6 AF3 AF4 PO3 PO4 F1 F2 C1 C2 P1 P2 AF7 AF8 F5 F6 FT7 FT8 FC3 FC4
     C5 C6 TP7 TP8 CP3 CP4 P5 P6 PO7 PO8 Fpz AFz FCz CPz POz P9 P10 Iz
 """.split()  # noqa: SIM905
-COMPONENTS = (
-    *("clock", "movement", "coupling", "trigger", "background", "alpha", "evoked"),
-    *("blinks", "noise", "heart", "pulse", "ecg", "wires", "stim"),
-)
+# The order decides which random numbers a component gets: append, never insert.
+COMPONENTS = """
+    clock movement coupling trigger background alpha evoked blinks noise heart pulse
+    ecg wires stim
+""".split()  # noqa: SIM905
 DESCRIPTIONS = {"volume": "Response/R128", "slice": "Response/Slice"}
-
-# Sums of Gaussians: (weight, mean in s, standard deviation in s) after the event.
-PULSE_MODES = (
-    (
-        *((-0.35, 0.09, 0.03), (1.0, 0.21, 0.045), (-0.75, 0.33, 0.055)),
-        *((0.3, 0.48, 0.07), (-0.12, 0.65, 0.08)),
-    ),
-    ((0.5, 0.15, 0.03), (-1.0, 0.26, 0.04), (0.6, 0.40, 0.06), (-0.2, 0.58, 0.08)),
-    ((0.8, 0.30, 0.09), (-0.3, 0.55, 0.10)),
-)
-ECG_WAVES = (
-    *((0.12, -0.16, 0.025), (-0.12, -0.025, 0.008), (1.0, 0.0, 0.010)),
-    *((-0.25, 0.027, 0.010), (0.25, 0.28, 0.05)),
-)
-MHD_WAVES = ((1.0, 0.17, 0.05), (-0.7, 0.30, 0.05), (0.3, 0.45, 0.06))
-EVOKED_WAVES = ((0.6, 0.10, 0.015), (-0.8, 0.17, 0.02), (1.0, 0.32, 0.06))
-BLINK_WAVES = ((0.9, 0.12, 0.05), (0.3, 0.22, 0.08))
-
-# Directions on the unit sphere (right, anterior, up).
-ALPHA_SOURCES = ((-0.35, -0.9, 0.25), (0.35, -0.9, 0.25), (0.0, -0.8, 0.6))
-EVOKED_SOURCES = ((0.0, -1.0, 0.1), (0.6, -0.8, -0.1), (0.0, -0.6, 0.8))
-BLINK_SOURCE = ((0.0, 1.0, 0.0),)
-
-EEG_BAND = 80.0  # Hz
-GRID = 1e5  # Hz, on which the scanner's waveforms are drawn and filtered
-SLEW = 150.0  # T/m/s
-ECHO_SPACING = 0.6e-3
-MIN_SHOT = 25e-3
-MEAN_RR = 0.92
-RESPIRATION = 0.25  # Hz
 
 
 @dataclass(frozen=True)
@@ -211,58 +181,71 @@ def simulate_raw(
     channels = _channel_types(n_eeg, ecg, n_wires, trigger == "stim")
     rngs = np.random.default_rng(seed).spawn(len(COMPONENTS))
     rng = dict(zip(COMPONENTS, rngs, strict=True))
-    grid = _Grid(duration, sfreq)
+    grid = physiology.TimeGrid(duration, sfreq)
+    n_times = grid.n_times
 
     if volume_times is None:
-        starts, rates = _regular_volumes(rng["clock"], duration, tr, rest, clock_ppm)
+        n_volumes = _count_volumes(duration, tr, rest)
+        starts, rates = scanner.regular_volumes(
+            rng["clock"], n_volumes, tr, rest, clock_ppm
+        )
     else:
-        starts, rates = _given_volumes(volume_times, duration, tr, clock_ppm)
+        starts = _given_volumes(volume_times, duration, tr)
+        rates = np.full(len(starts), 1 + 1e-6 * clock_ppm)
     slice_times = (starts[:, None] + np.arange(n_shots) * shot / rates[:, None]).ravel()
-    realignment = _head_positions(rng["movement"], starts, movement)
-    beats, intervals = _heart_beats(rng["heart"], grid)
-    stimuli = _stimulus_times(rng["evoked"], grid) if evoked else np.empty(0)
-    samples = _trigger_samples(
-        rng["trigger"],
-        (slice_times if trigger == "slice" else starts) + trigger_lag,
-        trigger_jitter,
-        missing,
-        grid,
+    realignment = scanner.head_positions(rng["movement"], starts, movement)
+    sent = (slice_times if trigger == "slice" else starts) + trigger_lag
+    samples = scanner.trigger_samples(
+        rng["trigger"], sent, sfreq, n_times, trigger_jitter, missing
     )
+    stimuli = physiology.stimulus_times(rng["evoked"], grid) if evoked else np.empty(0)
+    beats, intervals = physiology.heart_beats(rng["heart"], grid)
+    pulses = physiology.pulsation(rng["pulse"], grid, beats, intervals)
 
-    own, induced, cardiac = np.zeros((3, len(channels), grid.n_times))
+    own, induced, cardiac = np.zeros((3, len(channels), n_times))
+    electrodes = _electrodes()
     n_sensors = n_eeg + int(ecg) + n_wires
     if eeg:
-        scales = (alpha, evoked, float(blinks))
-        own[:n_eeg] = eeg * _brain(rng, grid, n_eeg, stimuli, scales)
-    pulses = _pulse_events(rng["pulse"], beats, intervals)
-    modes = _pulse_modes(rng["pulse"], grid, pulses)
+        own[:n_eeg] = eeg * physiology.brain_signals(
+            rng, grid, electrodes, n_eeg, stimuli, alpha, evoked, float(blinks)
+        )
     if pulse:
-        artifact = _pulse_artifact(rng["pulse"], grid, pulses, modes, n_eeg)
-        cardiac[:n_eeg] = pulse * artifact
+        cardiac[:n_eeg] = pulse * physiology.pulse_artifact(
+            rng["pulse"], grid, pulses, electrodes[:n_eeg]
+        )
     if ecg:
-        own[n_eeg] = _ecg(rng["ecg"], grid, beats)
+        own[n_eeg] = physiology.ecg_signal(rng["ecg"], grid, beats)
     if n_wires:
-        wires = _wires(rng["wires"], grid, n_wires, pulse * modes, starts, realignment)
-        own[n_sensors - n_wires : n_sensors] = wires
+        own[n_sensors - n_wires : n_sensors] = physiology.wire_signals(
+            rng["wires"], grid, n_wires, pulse * pulses.modes, starts, realignment
+        )
     if trigger == "stim":
-        own[-1] = _stim_pulses(rng["stim"], grid, samples)
+        own[-1] = scanner.stim_pulses(rng["stim"], samples, sfreq, n_times)
     if gradient:
-        slope = _volume_slope(rng["coupling"], tr, n_shots, shot, lowpass)
-        types = np.array([*channels.values()])[:n_sensors]
-        couplings = gradient * _couplings(rng["coupling"], slope, types, realignment)
-        axes = _sample_axes(_amplify(slope, lowpass), grid, starts, rates)
-        induced[:n_sensors] = _induce(couplings, axes, grid, starts)
+        slope = scanner.volume_slope(rng["coupling"], tr, n_shots, shot, lowpass)
+        types = np.array(list(channels.values()))[:n_sensors]
+        coupling = scanner.couplings(rng["coupling"], slope, types, realignment)
+        response = scanner.amplify(slope, lowpass)
+        induced[:n_sensors] = scanner.induce(
+            gradient * coupling, response, sfreq, n_times, starts, rates
+        )
 
-    data = own + induced
-    data += cardiac
+    data = own + induced + cardiac
     _digitise(data[:n_sensors], resolution, clip)
     events = [(stimuli, "Stimulus/S  1")]
     if trigger in DESCRIPTIONS:
         events.append((samples / sfreq, DESCRIPTIONS[trigger]))
-    beats = beats[(beats >= 0) & (beats < duration)]
-    return _to_raw(data, channels, sfreq, events), Truth(
-        own, induced, cardiac, starts, slice_times, beats, stimuli, realignment
+    truth = Truth(
+        eeg=own,
+        gradient=induced,
+        pulse=cardiac,
+        volume_times=starts,
+        slice_times=slice_times,
+        beat_times=beats[(beats >= 0) & (beats < duration)],
+        evoked_times=stimuli,
+        realignment=realignment,
     )
+    return _to_raw(data, channels, sfreq, events), truth
 
 
 def _check_options(sfreq, lowpass, resolution, clip, trigger, trigger_jitter, missing):
@@ -302,12 +285,47 @@ def _shots(tr, n_slices, multiband_factor, volume_gap):
     shot = (tr - volume_gap) / n_shots
     if volume_gap < 0:
         raise ValueError(f"volume_gap={volume_gap} must be 0 or more seconds.")
-    if shot < MIN_SHOT:
+    if shot < scanner.SHORTEST_SHOT:
         raise ValueError(
             f"tr={tr} with volume_gap={volume_gap} leaves {shot:.3g} s for each of "
-            f"{n_shots} slices; EPI needs {MIN_SHOT} s. Raise tr or multiband_factor."
+            f"{n_shots} slices; EPI needs {scanner.SHORTEST_SHOT} s. "
+            "Raise tr or multiband_factor."
         )
     return n_shots, shot
+
+
+def _count_volumes(duration, tr, rest):
+    """Return how many volumes fit between the rests."""
+    if rest < 0:
+        raise ValueError(f"rest={rest} must be 0 or more seconds.")
+    # so that rounding errors do not cost the last volume
+    n_volumes = max(0, int((duration - 2 * rest) / tr + 1e-3))
+    if n_volumes < 3:
+        raise ValueError(
+            f"duration={duration} with rest={rest} holds {n_volumes} volume(s) of "
+            f"tr={tr}, 3 are needed. Use duration >= {3 * tr + 2 * rest}."
+        )
+    return n_volumes
+
+
+def _given_volumes(volume_times, duration, tr):
+    """Return the volume times as an array; raise if they make no sense."""
+    starts = np.array(volume_times, dtype=float)
+    if starts.ndim != 1 or len(starts) < 3:
+        raise ValueError(
+            f"volume_times has shape {starts.shape}, needs 3 or more times."
+        )
+    if not np.min(np.diff(starts)) >= 0.99 * tr:
+        raise ValueError(
+            f"volume_times come {np.min(np.diff(starts)):.6g} s after each other, less "
+            f"than tr={tr}. Sort them or lower tr."
+        )
+    if starts[0] < 0 or starts[-1] >= duration:
+        raise ValueError(
+            f"volume_times from {starts[0]} to {starts[-1]} s must lie within "
+            f"duration={duration}. Raise duration."
+        )
+    return starts
 
 
 def _channel_types(n_eeg, ecg, n_wires, stim):
@@ -325,387 +343,12 @@ def _channel_types(n_eeg, ecg, n_wires, stim):
     return types
 
 
-class _Grid:
-    """Sampling instants of the recording, and coarse ones for slow signals.
-
-    Slow signals are made on the coarse grid and interpolated by Fourier series,
-    whose period is longer than the recording by a padding of 2 s.
-    """
-
-    def __init__(self, duration, sfreq):
-        self.sfreq = sfreq
-        self.n_times = round(duration * sfreq)
-        self.n_fine = next_fast_len(self.n_times + round(2 * sfreq), real=True)
-        self.period = self.n_fine / sfreq
-        n_coarse = next_fast_len(round(self.period * 500), real=True)
-        self.n_coarse = min(n_coarse, self.n_fine)
-        self.coarse_rate = self.n_coarse / self.period
-        self.coarse_times = np.arange(self.n_coarse) / self.coarse_rate
-
-    def frequencies(self, f_max):
-        """Return the frequencies of the series up to ``f_max``."""
-        n_bins = min(max(1, int(f_max * self.period)), self.n_coarse // 2) + 1
-        return np.arange(n_bins) / self.period
-
-    def noise(self, rng, amplitudes):
-        """Return the spectra of noise with these root-mean-square amplitudes."""
-        parts = rng.normal(size=(2, *amplitudes.shape))
-        return amplitudes * (parts[0] + 1j * parts[1]) / 2
-
-    def slow_noise(self, rng, f_max, f_min=0.0):
-        """Return white noise of unit variance in a band, on the coarse grid."""
-        band = 1.0 * (self.frequencies(f_max) > f_min)
-        series = irfft(self.noise(rng, band), self.n_coarse, norm="forward")
-        return series / series.std()
-
-    def bumps(self, onsets, waves, amplitudes, stretch):
-        """Return a sum of Gaussians after every onset, on the coarse grid.
-
-        What begins before the recording comes to lie in the padding.
-        """
-        span = np.arange(-0.4 * self.coarse_rate, 1.3 * self.coarse_rate).astype(int)
-        index = np.rint(onsets * self.coarse_rate).astype(int)[:, None] + span
-        delay = (index / self.coarse_rate - onsets[:, None]) / stretch[:, None]
-        values = amplitudes[:, None] * _gaussians(delay, waves)
-        return np.bincount(
-            (index % self.n_coarse).ravel(), values.ravel(), minlength=self.n_coarse
-        )
-
-    def spectrum(self, signals, f_max=np.inf):
-        """Return the Fourier coefficients of signals on the coarse grid."""
-        n_bins = len(self.frequencies(min(f_max, self.coarse_rate)))
-        return rfft(signals, norm="forward")[..., :n_bins]
-
-    def synthesise(self, spectra):
-        """Return the sampled signals after the amplifier's high-pass of 0.3 Hz."""
-        squares = (np.arange(spectra.shape[1]) / self.period) ** 2
-        spectra = spectra * (squares / np.hypot(squares, 0.3**2))
-        signals = np.empty((len(spectra), self.n_times))
-        for signal, spectrum in zip(signals, spectra, strict=True):
-            signal[:] = irfft(spectrum, self.n_fine, norm="forward")[: self.n_times]
-        return signals
-
-
-def _gaussians(times, waves):
-    """Return the sum of (weight, mean, standard deviation) Gaussians at ``times``."""
-    return sum(w * np.exp(-0.5 * ((times - mean) / sd) ** 2) for w, mean, sd in waves)
-
-
-def _regular_volumes(rng, duration, tr, rest, clock_ppm):
-    """Return the start of each volume and the scanner seconds per EEG second."""
-    if rest < 0:
-        raise ValueError(f"rest={rest} must be 0 or more seconds.")
-    n_volumes = max(0, int((duration - 2 * rest) / tr + 1e-3))
-    if n_volumes < 3:
-        raise ValueError(
-            f"duration={duration} with rest={rest} holds {n_volumes} volume(s) of "
-            f"tr={tr}, 3 are needed. Use duration >= {3 * tr + 2 * rest}."
-        )
-    memory = np.exp(-tr / 100)
-    wander = lfilter([np.sqrt(1 - memory**2)], [1, -memory], rng.normal(size=n_volumes))
-    rates = 1 + 1e-6 * (clock_ppm + 0.1 * wander * (clock_ppm != 0))
-    late = np.cumsum(1 / rates - 1) - (1 / rates - 1)
-    return rest + tr * (np.arange(n_volumes) + late), rates
-
-
-def _given_volumes(volume_times, duration, tr, clock_ppm):
-    """Check the volume times; return them and the scanner seconds per EEG second."""
-    starts = np.array(volume_times, dtype=float)
-    if starts.ndim != 1 or len(starts) < 3:
-        raise ValueError(
-            f"volume_times has shape {starts.shape}, needs 3 or more times."
-        )
-    if not np.min(np.diff(starts)) >= 0.99 * tr:
-        raise ValueError(
-            f"volume_times come {np.min(np.diff(starts)):.6g} s after each other, less "
-            f"than tr={tr}. Sort them or lower tr."
-        )
-    if starts[0] < 0 or starts[-1] >= duration:
-        raise ValueError(
-            f"volume_times from {starts[0]} to {starts[-1]} s must lie within "
-            f"duration={duration}. Raise duration."
-        )
-    return starts, np.full(len(starts), 1 + 1e-6 * clock_ppm)
-
-
-def _head_positions(rng, starts, movement):
-    """Return the realignment parameters: a random walk with rare steps."""
-    walk = rng.normal(scale=0.02, size=(len(starts), 6))
-    n_steps = rng.poisson(np.ptp(starts) / 300)
-    volumes = rng.integers(1, len(starts), n_steps)
-    directions = rng.normal(size=(n_steps, 6))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    np.add.at(walk, volumes, directions * rng.uniform(0.3, 2, (n_steps, 1)))
-    walk[0] = 0
-    return movement * np.cumsum(walk, axis=0)
-
-
-def _heart_beats(rng, grid):
-    """Return R peaks from 1 s before the recording, and the interval before each."""
-    slow = 0.03 * grid.slow_noise(rng, 0.08)
-    beats, intervals = [rng.uniform(-1, -0.5)], [MEAN_RR]
-    while beats[-1] < grid.n_times / grid.sfreq:
-        time = beats[-1]
-        change = 0.05 * np.sin(2 * np.pi * RESPIRATION * time) + rng.normal(scale=0.012)
-        change += slow[int(time * grid.coarse_rate) % grid.n_coarse]
-        intervals.append(MEAN_RR * (1 + change))
-        beats.append(time + intervals[-1])
-    return np.array(beats[:-1]), np.array(intervals[:-1])
-
-
-def _stimulus_times(rng, grid):
-    """Return the times of the stimuli, on samples, 1.2 to 1.9 s apart."""
-    duration = grid.n_times / grid.sfreq
-    times = np.cumsum(rng.uniform(1.2, 1.9, int(duration)))
-    return np.rint(times[times < duration - 1] * grid.sfreq) / grid.sfreq
-
-
-def _trigger_samples(rng, times, jitter, missing, grid):
-    """Return the samples at which the triggers arrive."""
-    n_missing = round(missing * len(times))
-    lost = rng.permutation(len(times))[:n_missing]
-    shifts = rng.integers(-int(jitter), int(jitter), len(times), endpoint=True)
-    samples = np.delete(np.rint(times * grid.sfreq).astype(int) + shifts, lost)
-    return np.sort(samples[(samples >= 0) & (samples < grid.n_times)])
-
-
-def _stim_pulses(rng, grid, samples):
-    """Return pulses of height 1 that last between one sample and 5 ms."""
-    signal = np.zeros(grid.n_times)
-    longest = max(1, int(5e-3 * grid.sfreq))
-    for start, width in zip(
-        samples, rng.integers(1, longest, len(samples), endpoint=True), strict=True
-    ):
-        signal[start : start + width] = 1
-    return signal
-
-
 def _electrodes():
     """Return the unit vectors from the centre of the head to all ``CHANNELS``."""
     montage = mne.channels.make_standard_montage("biosemi64")
     places = montage.get_positions()["ch_pos"]
     vectors = np.array([places[name] for name in CHANNELS])
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def _spread(sources):
-    """Return how much of each source (unit vectors) every electrode sees."""
-    sources = sources / np.linalg.norm(sources, axis=1, keepdims=True)
-    squares = np.sum((_electrodes()[:, None] - sources) ** 2, axis=-1)
-    return np.exp(-0.5 * squares / 0.45**2)
-
-
-def _brain(rng, grid, n_eeg, stimuli, scales):
-    """Return background, alpha rhythm, evoked responses, blinks and sensor noise."""
-    alpha, evoked, blinks = scales
-    sources = (
-        _background(rng["background"], grid),
-        _alpha(rng["alpha"], grid, alpha),
-        _evoked(rng["evoked"], grid, stimuli, evoked),
-        _blinks(rng["blinks"], grid, blinks),
-    )
-    gains = np.hstack([gain[:n_eeg] for gain, _ in sources])
-    signals = grid.synthesise(gains @ np.vstack([spectrum for _, spectrum in sources]))
-    return signals + 0.5e-6 * rng["noise"].normal(size=signals.shape)
-
-
-def _background(rng, grid):
-    """Return gains and spectra of 60 sources with 1 / f**b power, flat below 1 Hz."""
-    places = rng.normal(size=(60, 3))
-    places[:, 2] = np.abs(places[:, 2])
-    gains = _spread(places) * rng.choice([-1, 1], 60)
-    frequencies = grid.frequencies(EEG_BAND)
-    power = np.maximum(frequencies, 1) ** -rng.uniform(1, 1.8, (60, 1))
-    power *= np.clip((EEG_BAND - frequencies) / 20, 0, 1)
-    amplitudes = np.sqrt(power / power.sum(axis=1, keepdims=True))
-    gains *= 12e-6 / np.mean(np.linalg.norm(gains, axis=1))
-    return gains, grid.noise(rng, amplitudes)
-
-
-def _alpha(rng, grid, scale):
-    """Return gains and spectra of three posterior generators that wax and wane."""
-    envelopes = [1 / (1 + np.exp(-2 * grid.slow_noise(rng, 0.5))) for _ in range(3)]
-    bursts = np.array([env * grid.slow_noise(rng, 11, 9) for env in envelopes])
-    bursts /= bursts.std(axis=1, keepdims=True)
-    gains = _spread(np.array(ALPHA_SOURCES))
-    gains *= scale * 9e-6 / np.linalg.norm(gains, axis=1).max()
-    return gains, grid.spectrum(bursts, EEG_BAND)
-
-
-def _evoked(rng, grid, stimuli, scale):
-    """Return gains and spectra of P100, N170 and P300."""
-    amplitudes = np.exp(0.2 * rng.normal(size=(3, len(stimuli))))
-    ones = np.ones(len(stimuli))
-    waves = [
-        grid.bumps(stimuli, [wave], amplitude, ones)
-        for wave, amplitude in zip(EVOKED_WAVES, amplitudes, strict=True)
-    ]
-    gains = scale * 8e-6 * _spread(np.array(EVOKED_SOURCES))
-    return gains, grid.spectrum(np.array(waves), EEG_BAND)
-
-
-def _blinks(rng, grid, scale):
-    """Return gains and spectrum of blinks, 2 s or more apart."""
-    duration = grid.n_times / grid.sfreq
-    onsets = np.cumsum(2 + rng.exponential(3.0, int(duration)))
-    onsets = onsets[onsets < duration]
-    amplitudes = rng.uniform(80e-6, 150e-6, len(onsets))
-    blinks = grid.bumps(onsets, BLINK_WAVES, amplitudes, np.ones(len(onsets)))
-    gains = _spread(np.array(BLINK_SOURCE))
-    return scale * gains / gains.max(), grid.spectrum(blinks[None], EEG_BAND)
-
-
-def _pulse_events(rng, beats, intervals):
-    """Return onset, amplitude and stretch of the pulse artifact of each beat."""
-    filling = np.clip(intervals / MEAN_RR, 0.5, 1.5)
-    breathing = 1 + 0.2 * np.sin(2 * np.pi * RESPIRATION * beats)
-    amplitudes = np.exp(0.15 * rng.normal(size=len(beats))) * breathing * filling
-    onsets = beats + rng.normal(scale=0.01, size=len(beats))
-    return onsets, amplitudes, np.sqrt(intervals / MEAN_RR)
-
-
-def _pulse_modes(rng, grid, events):
-    """Return the voltages that three modes of pulsatile motion induce."""
-    onsets, amplitudes, stretch = events
-    own = np.exp(0.075 * rng.normal(size=(len(PULSE_MODES), len(onsets))))
-    return np.array(
-        [
-            grid.bumps(onsets, waves, amplitudes * factor, stretch)
-            for waves, factor in zip(PULSE_MODES, own, strict=True)
-        ]
-    )
-
-
-def _pulse_artifact(rng, grid, events, modes, n_eeg):
-    """Return the pulse artifact: three maps, and 10 % of each channel's own."""
-    right, front, up = _electrodes()[:n_eeg].T
-    noise = rng.normal(size=(3, n_eeg))
-    maps = np.array([right + 0.25 * front, 0.6 * (front - 0.3 * up), 0 * up])
-    maps = (maps + np.array([[0.1], [0.1], [0.4]]) * noise).T
-    latencies, widths = rng.uniform(0.15, 0.5, n_eeg), rng.uniform(0.03, 0.08, n_eeg)
-    times = np.arange(-0.4, 1.3, 0.002)
-    typical = maps @ [_gaussians(times, waves) for waves in PULSE_MODES]
-    weights = 0.1 * np.ptp(typical, axis=1) * rng.choice([-1, 1], n_eeg)
-    own = [[wave] for wave in zip(weights, latencies, widths, strict=True)]
-    typical += [_gaussians(times, waves) for waves in own]
-    signals = maps @ modes
-    for signal, waves in zip(signals, own, strict=True):
-        signal += grid.bumps(events[0], waves, *events[1:])
-    scale = 150e-6 / np.ptp(typical, axis=1).max()
-    return scale * grid.synthesise(grid.spectrum(signals))
-
-
-def _ecg(rng, grid, beats):
-    """Return the ECG with the voltage that blood flow induces in the field."""
-    ones = np.ones(len(beats))
-    heart = 1e-3 * (1 + 0.06 * rng.normal(size=len(beats)))
-    flow = 0.8e-3 * (1 + 0.25 * rng.normal(size=len(beats)))
-    signal = grid.bumps(beats, ECG_WAVES, heart, ones)
-    signal += grid.bumps(beats, MHD_WAVES, flow, ones)
-    signal += 0.15e-3 * np.sin(2 * np.pi * RESPIRATION * grid.coarse_times)
-    noise = rng.normal(scale=0.02e-3, size=grid.n_times)
-    return grid.synthesise(grid.spectrum(signal[None]))[0] + noise
-
-
-def _wires(rng, grid, n_wires, modes, starts, realignment):
-    """Return loops that see pulsatile and head motion, each with its own delay.
-
-    A mode is a voltage already, hence proportional to a velocity.
-    """
-    knots = np.append(starts, grid.period)
-    still = np.append(realignment, np.zeros((1, 6)), axis=0)
-    head = [np.interp(grid.coarse_times, knots, position) for position in still.T]
-    mixing = rng.normal(size=(n_wires, len(modes) + len(head))) * 50e-6
-    spectra = mixing @ grid.spectrum(np.concatenate([modes, head]))
-    delays = rng.uniform(-8e-3, 8e-3, (n_wires, 1))
-    frequencies = np.arange(spectra.shape[1]) / grid.period
-    signals = grid.synthesise(spectra * np.exp(-2j * np.pi * frequencies * delays))
-    return signals + 1e-6 * rng.normal(size=signals.shape)
-
-
-def _shot_trapezoids(shot, first):
-    """Return (axis, start, duration, T/m) of all gradient pulses of one EPI shot."""
-    n_lines = min(64, int((shot - 22e-3) / ECHO_SPACING))
-    readout = 18.2e-3 + ECHO_SPACING * np.arange(n_lines + 1)
-    end = readout[-1] + 0.2e-3
-    pulses = [(2, 0.5e-3, 3.5e-3, 30e-3)] * first
-    pulses += [(axis, 5e-3, 8e-3, g) for axis, g in enumerate((35e-3, -20e-3, 35e-3))]
-    pulses += [(2, 13.5e-3, 3e-3, 12e-3), (2, 16.5e-3, 1.6e-3, -11e-3)]
-    pulses += [(0, 16.6e-3, 1e-3, -12e-3), (1, 16.6e-3, 1e-3, -8e-3)]
-    pulses += [
-        (0, start, ECHO_SPACING, 25e-3 * (-1) ** line)
-        for line, start in enumerate(readout[:-1])
-    ]
-    pulses += [(1, start - 0.05e-3, 0.1e-3, 8e-3) for start in readout[1:-1]]
-    return [*pulses, (2, end, 3e-3, 30e-3)]
-
-
-def _shot_polygons(shot, first):
-    """Return, for each axis, the corners (times, T/m) of the gradient of one shot."""
-    corners = [[], [], []]
-    for axis, start, duration, strength in _shot_trapezoids(shot, first):
-        ramp = min(abs(strength) / SLEW, duration / 2)
-        times = np.array([0, ramp, duration - ramp, duration]) + start
-        corners[axis].append((times, strength * np.array([0, 1, 1, 0])))
-    return [np.concatenate(axis, axis=1) for axis in corners]
-
-
-def _volume_slope(rng, tr, n_shots, shot, lowpass):
-    """Return dG/dt of one volume on three axes, then silence while filters ring."""
-    times = np.arange(round((tr + 15 / lowpass) * GRID)) / GRID
-    gradient = np.zeros((3, len(times)))
-    for number, gain in enumerate(1 + 0.005 * rng.normal(size=n_shots)):
-        part = slice(int(number * shot * GRID), int((number + 1) * shot * GRID) + 1)
-        polygons = _shot_polygons(shot, first=number == 0)
-        for axis, (corners, strengths) in zip(gradient, polygons, strict=True):
-            local = times[part] - number * shot
-            axis[part] += gain * np.interp(local, corners, strengths, left=0, right=0)
-    return np.diff(gradient, prepend=0) * GRID
-
-
-def _amplify(slope, lowpass):
-    """Return the amplifier's answer, from rest, to a slope on the fine grid."""
-    return sosfilt(butter(3, lowpass, fs=GRID, output="sos"), slope)
-
-
-def _couplings(rng, slope, types, realignment):
-    """Return volts per T/m/s of every volume, channel and axis."""
-    coupling = rng.normal(size=(len(types), 3)) * (0.7, 0.3, 0.5)
-    sizes = np.exp(rng.uniform(np.log(0.3), np.log(3), len(types)))
-    sizes /= np.median(sizes[types == "eeg"])
-    sizes[types == "ecg"] = 3
-    typical = coupling @ _amplify(slope, 250.0)[:, ::20]
-    coupling *= (4e-3 * sizes / np.ptp(typical, axis=1))[:, None]
-    sensitivity = rng.normal(scale=0.03, size=(len(types), 6))
-    gains = 1 + realignment @ sensitivity.T
-    rotations = np.deg2rad(realignment[:, None, 3:])
-    return gains[..., None] * (coupling + np.cross(rotations, coupling))
-
-
-def _sample_axes(response, grid, starts, rates):
-    """Return the three axes' signals at the EEG's samples.
-
-    The amplifier is linear: the answers to single volumes, each from rest, add up
-    to the transient of the first, the steady state and the ringing after the last.
-    """
-    times = np.arange(response.shape[1]) / GRID
-    volume = CubicSpline(times, response, axis=1)
-    axes = np.zeros((3, grid.n_times))
-    for start, rate in zip(starts, rates, strict=True):
-        last = min((start + times[-1] / rate) * grid.sfreq, grid.n_times)
-        samples = np.arange(np.ceil(start * grid.sfreq), np.ceil(last), dtype=int)
-        axes[:, samples] += volume((samples / grid.sfreq - start) * rate)
-    return axes
-
-
-def _induce(couplings, axes, grid, starts):
-    """Return what each channel picks up, the coupling interpolated over volumes."""
-    times = np.arange(grid.n_times) / grid.sfreq
-    signals = np.zeros((couplings.shape[1], grid.n_times))
-    for channel, signal in enumerate(signals):
-        for axis, values in zip(axes, couplings[:, channel].T, strict=True):
-            signal += np.interp(times, starts, values) * axis
-    return signals
 
 
 def _digitise(data, resolution, clip):

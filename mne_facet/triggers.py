@@ -25,7 +25,7 @@ from .signal.detect import (
     typical_epoch,
 )
 from .signal.runs import complete_run, group_slices, make_run
-from .signal.timing import find_spacing, follow_clock, index_triggers
+from .signal.timing import Spacing, find_spacing, follow_clock, index_triggers
 
 # no slice excitation is faster; tells slice from volume triggers once n_slices is known
 _FASTEST_SHOT = 0.02
@@ -119,7 +119,7 @@ class TriggerDetector(RawTransformer):
         sfreq = raw.info["sfreq"]
         n_shots = self._n_shots()
         times = self._trigger_times(raw)
-        spacing = find_spacing(times)
+        spacing = self._check_pattern(find_spacing(times), n_shots, sfreq)
         n_grouped = self._slices_to_group(spacing, n_shots, sfreq)
         triggers, dropped = index_triggers(times, spacing, boundaries(raw))
         _log([(time, "fits no other, dropped") for time in dropped], sfreq, "trigger")
@@ -206,17 +206,21 @@ class TriggerDetector(RawTransformer):
         )
         return times[times > -0.5]
 
+    def _check_pattern(self, spacing, n_shots, sfreq):
+        """Pattern of the triggers, as far as it agrees with `n_slices`."""
+        if spacing.n_shots in (1, n_shots) or n_shots is None:
+            return spacing
+        if spacing.period >= n_shots * _FASTEST_SHOT * sfreq:
+            return Spacing(spacing.period)  # volumes, some of them later than others
+        raise ValueError(
+            f"n_slices={self.n_slices} with multiband_factor={self.multiband_factor} "
+            f"needs {n_shots} triggers per volume, but a longer interval recurs every "
+            f"{spacing.n_shots}. Check n_slices."
+        )
+
     def _slices_to_group(self, spacing, n_shots, sfreq):
         """How many triggers make a volume where their spacing does not tell; else 0."""
-        if spacing.n_shots > 1:
-            if n_shots not in (None, spacing.n_shots):
-                raise ValueError(
-                    f"n_slices={self.n_slices} with multiband_factor="
-                    f"{self.multiband_factor} needs {n_shots} triggers per volume, but "
-                    f"a longer interval recurs every {spacing.n_shots}. Check n_slices."
-                )
-            return 0
-        if n_shots in (None, 1):
+        if spacing.n_shots > 1 or n_shots in (None, 1):
             return 0
         interval = spacing.period / sfreq
         if self.tr is None:

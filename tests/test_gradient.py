@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from joblib import parallel_config
 
-from mne_facet import AAS, TriggerAligner, TriggerDetector
+from mne_facet import AAS, TriggerAligner, TriggerDetector, trigger_report
 
 
 def _detect(raw, **options):
@@ -126,17 +126,25 @@ def test_no_template_crosses_a_pause_11_12(periodic):
         assert np.ptp(clean[:, start : start + 4000], axis=1).max() < 1e-12
 
 
-def test_two_gap_lengths_in_one_run_11_12(simulated):
-    times = tuple(np.cumsum(np.r_[6.0, np.tile([2.0, 2.0, 2.0, 2.3], 5)]))
+@pytest.mark.parametrize("trigger", ["volume", "slice"])
+def test_two_gap_lengths_in_one_run_11_12(simulated, trigger):
+    times = np.cumsum(np.r_[6.0, np.tile([2.0, 2.0, 2.0, 2.3], 5)])[:-1]
     raw, truth = simulated(
-        duration=60.0, volume_times=times, clock_ppm=0.0, movement=0.0
+        duration=60.0,
+        volume_times=tuple(times),
+        clock_ppm=0.0,
+        movement=0.0,
+        trigger=trigger,
+        volume_gap=0.2,
     )
-    raw.set_annotations(mne.Annotations(np.array(times), 0, "TR"))
-    clean = AAS(window=6).fit_transform(raw)
+    name = {"volume": "R128", "slice": "Slice"}[trigger]
+    found = TriggerDetector(name, n_slices=20).fit_transform(raw)
+    (row,) = trigger_report(found)
+    assert (row["n_volumes"], row["n_slices"]) == (20, 20)
+    clean = AAS(window=12).fit_transform(TriggerAligner().fit_transform(found))
     error = clean.get_data("eeg") - truth.eeg[:3]
-    starts = (1000 * np.array(times)).astype(int)
-    # volumes in rows of at least three are corrected
-    left = np.array([error[:, s : s + 1900].std() for s in starts[:4]])
+    starts = (1000 * times).astype(int)
+    left = np.array([error[:, s : s + 1900].std() for s in starts])
     assert left.max() < 0.05 * truth.gradient[:3].std()
 
 

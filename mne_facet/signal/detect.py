@@ -248,7 +248,7 @@ def start_offset(x, onsets, search):
     return int(best[np.abs(best - search).argmin()]) - search
 
 
-def shot_period(x, onsets, period, n_shots, max_gap=0.06):
+def shot_period(x, onsets, period, n_shots, max_gap=0.2):
     """Distance of the slice excitations inside volumes that may end with a pause.
 
     Maximises the energy of the mean slice epoch over the length of the pause, as the
@@ -272,7 +272,7 @@ def shot_period(x, onsets, period, n_shots, max_gap=0.06):
     slice_period : float
         ``(period - gap) / n_shots``, the gap 0 unless the energy gains over 2 %.
     """
-    inside = [t for t in onsets if t >= 0 and t + period < x.size][:30]
+    inside = [t for t in onsets if t >= 0 and t + period < x.size][:8]
 
     def energy(gap):
         step = (period - gap) / n_shots

@@ -73,6 +73,12 @@ def make_run(triggers, spacing, n_shots, dropped, sfreq):
         onsets = np.interp(volumes * per_volume, triggers.index, clock.times)
     residual = np.full(volumes.size, np.nan)
     residual[position] = clock.residual[first]
+    if clock.residual.std() > 0.01 * spacing.period:  # irregular: no clock to follow
+        period = spacing.volume
+        slice_period = spacing.period if per_volume > 1 else period / n_shots
+        starts = triggers.times - slice_period * shot
+        onsets = np.interp(volumes, *_medians_by_group(volume, starts))
+        residual[position] = 0.0
     shots = np.full(volumes.size, n_shots)
     if per_volume > 1:
         shots[-1] = shot[-1] + 1
@@ -87,6 +93,11 @@ def make_run(triggers, spacing, n_shots, dropped, sfreq):
         int(((dropped > low) & (dropped < high)).sum()),
         int(np.ptp(triggers.index) + 1 - triggers.index.size),
     )
+
+
+def _medians_by_group(groups, values):
+    names = np.unique(groups)
+    return names, np.array([np.median(values[groups == name]) for name in names])
 
 
 def complete_run(x, run):

@@ -55,20 +55,18 @@ def find_spacing(times):
     typical = np.median(intervals)
     near = intervals[np.abs(intervals / typical - 1) < 0.2]
     period = near.mean() if np.ptp(near) <= 3 else np.median(near)
-    # gaps longer than a slice are looked for only if there are no shorter ones
-    for limit in (1.9, 30):
-        usual = (intervals > 0.5 * typical) & (intervals < limit * typical)
-        spacing = _slice_pattern(intervals, usual)
-        if spacing is not None:
-            return spacing
-    return Spacing(float(period))
+    usual = (intervals > 0.5 * typical) & (intervals < 1.9 * typical)
+    if np.ptp(intervals[usual]) > 3:
+        border = _two_means(intervals[usual])
+        spacing = _slice_pattern(intervals, usual, border)
+    else:  # gaps longer than a slice
+        usual = (intervals > 0.5 * typical) & (intervals < 30 * typical)
+        spacing = _slice_pattern(intervals, usual, 1.45 * typical)
+    return spacing or Spacing(float(period))
 
 
-def _slice_pattern(intervals, usual):
+def _slice_pattern(intervals, usual, border):
     """Pattern of short and long intervals, None if there is no regular one."""
-    if np.ptp(intervals[usual]) <= 3:
-        return None
-    border = _two_means(intervals[usual])
     is_long, is_short = usual & (intervals > border), usual & (intervals <= border)
     if is_long.sum() < 2 or is_short.sum() < 2:
         return None
@@ -76,7 +74,9 @@ def _slice_pattern(intervals, usual):
     counts = np.bincount(recurrence)
     n_shots = int(counts.argmax())
     short = intervals[is_short].mean()
-    gap = intervals[is_long].mean() - short
+    gap = np.median(intervals[is_long]) - short
+    if np.ptp(intervals[is_long]) <= 3:
+        gap = intervals[is_long].mean() - short
     regular = n_shots > 1 and counts.max() >= 0.8 * recurrence.size
     if not regular or not 3 < gap < n_shots * short:
         return None
@@ -117,9 +117,10 @@ def index_triggers(times, spacing, breaks=(), max_missing=4):
     """Number the triggers, run by run; what fits no run is left out.
 
     From each trigger the next one is looked for at a whole number of steps of the
-    pattern. Triggers in between that fit none (doubled, spurious) are skipped; no
-    fit within `max_missing` volumes, or a boundary of the recording, starts a new
-    run.
+    pattern. Triggers in between that fit none (doubled, spurious) are skipped. Where
+    none fits within `max_missing` volumes the next trigger may be late by up to half
+    a volume (irregular TR); if it is later, or beyond a boundary of the recording, it
+    starts a new run.
 
     Parameters
     ----------
@@ -168,26 +169,43 @@ def _follow(times, spacing, max_missing):
 
 
 def _walk(times, spacing, max_missing, phase, max_steps=None):
-    tolerance = max(2.0, 0.01 * spacing.period)
-    n_ahead = spacing.n_shots * (max_missing + 1)
+    """Triggers that follow each other from the first one on, and their numbers."""
     # expected time from one trigger to each of the next ones, for each phase
     phases = np.arange(spacing.n_shots)[:, np.newaxis]
-    ahead = phases + np.arange(1, n_ahead + 1)
+    ahead = phases + np.arange(1, spacing.n_shots * (max_missing + 1) + 1)
     expected = spacing.position(ahead) - spacing.position(phases)
-    reach = expected.max() + tolerance
     taken, index = [0], [phase]
-    candidate = 1
-    while candidate < times.size and (max_steps is None or len(taken) < max_steps):
-        interval = times[candidate] - times[taken[-1]]
-        if interval > reach:
+    while taken[-1] + 1 < times.size and (max_steps is None or len(taken) < max_steps):
+        found = _next_trigger(times, taken[-1], expected[index[-1] % spacing.n_shots])
+        if found is None and _late_volume(times, taken[-1], index[-1], spacing):
+            found = taken[-1] + 1, 1
+        if found is None:
             break
-        error = np.abs(expected[index[-1] % spacing.n_shots] - interval)
+        taken.append(found[0])
+        index.append(index[-1] + found[1])
+    return taken, index
+
+
+def _next_trigger(times, last, expected):
+    """First trigger at one of the expected times after the last one, and which."""
+    tolerance = max(2.0, 0.01 * expected[0])
+    for candidate in range(last + 1, times.size):
+        interval = times[candidate] - times[last]
+        if interval > expected[-1] + tolerance:
+            return None
+        error = np.abs(expected - interval)
         step = int(error.argmin())
         if error[step] <= tolerance:
-            taken.append(candidate)
-            index.append(index[-1] + step + 1)
-        candidate += 1
-    return taken, index
+            return candidate, step + 1
+    return None
+
+
+def _late_volume(times, last, index, spacing):
+    """Whether the next volume is there, but later than expected (irregular TR)."""
+    interval = times[last + 1] - times[last]
+    expected = spacing.period + (spacing.gap if spacing.n_shots > 1 else 0.0)
+    at_end = (index + 1) % spacing.n_shots == 0
+    return at_end and 0 < interval - expected < 0.5 * spacing.volume
 
 
 class Clock(NamedTuple):
