@@ -305,7 +305,8 @@ def test_check_prints_the_numbers(folder, capsys):
 def test_check_prints_repairs(tmp_path, capsys, folder):
     path = edit(".vmrk", "^.*R128,15.*\n", "")(folder, tmp_path)
     assert main(["check", str(path), "--triggers", "R128"]) == 0
-    assert re.search(r"the volume at 15\.\d+ s had no trigger", capsys.readouterr().out)
+    out = capsys.readouterr().out
+    assert re.search(r"the trigger at 15\.\d+ s is missing, restored", out)
 
 
 def test_check_without_triggers_names_those_there_are(folder, capsys):

@@ -95,6 +95,27 @@ def make_run(triggers, spacing, n_shots, dropped, sfreq):
     )
 
 
+def missing_triggers(triggers, spacing):
+    """Times at which triggers are missing within a run.
+
+    Parameters
+    ----------
+    triggers : TriggerRun
+        Numbered triggers.
+    spacing : Spacing
+        Their pattern.
+
+    Returns
+    -------
+    times : array
+        Where the pattern, stretched between the neighbours, puts them.
+    """
+    index = np.arange(triggers.index[0], triggers.index[-1])
+    missing = np.setdiff1d(index, triggers.index)
+    lag = triggers.times - spacing.position(triggers.index)
+    return spacing.position(missing) + np.interp(missing, triggers.index, lag)
+
+
 def _medians_by_group(groups, values):
     names = np.unique(groups)
     return names, np.array([np.median(values[groups == name]) for name in names])
@@ -138,9 +159,7 @@ def complete_run(x, run):
         shots = shot_period(x, run.onsets, run.period, n_shots)
         run = run._replace(slice_period=shots)
     silent = (ratio < 0.2 * np.median(ratio)) & (ratio > 0)
-    restored = ~silent & np.isnan(run.residual)
     notes = [(t, "holds no artifact, left out") for t in run.onsets[silent]]
-    notes += [(t, "had no trigger, restored") for t in run.onsets[restored]]
     kept = np.flatnonzero(~silent)
     parts = np.split(kept, np.flatnonzero(np.diff(kept) > 1) + 1)
     runs = [_extract(run, part) for part in parts if part.size]
