@@ -24,7 +24,13 @@ from .signal.detect import (
     start_offset,
     typical_epoch,
 )
-from .signal.runs import complete_run, group_slices, make_run, missing_triggers
+from .signal.runs import (
+    complete_run,
+    group_slices,
+    make_run,
+    missing_triggers,
+    select_volumes,
+)
 from .signal.timing import Spacing, find_spacing, follow_clock, index_triggers
 
 # no slice excitation is faster; tells slice from volume triggers once n_slices is known
@@ -123,13 +129,15 @@ class TriggerDetector(RawTransformer):
         n_grouped = self._slices_to_group(spacing, n_shots, sfreq)
         triggers, dropped = index_triggers(times, spacing, boundaries(raw))
         _log([(time, "fits no other, dropped") for time in dropped], sfreq, "trigger")
-        for run in triggers:
-            lost = missing_triggers(run, spacing)
-            _log([(time, "is missing, restored") for time in lost], sfreq, "trigger")
+        lost = [time for run in triggers for time in missing_triggers(run, spacing)]
+        done = "restored" if self.complete else "not restored"
+        _log([(time, f"is missing, {done}") for time in lost], sfreq, "trigger")
         per_epoch = 1 if n_grouped else n_shots or spacing.n_shots
         runs = [make_run(run, spacing, per_epoch, dropped, sfreq) for run in triggers]
         if self.complete:
             runs = _complete(raw, runs)
+        else:
+            runs = [select_volumes(run, ~np.isnan(run.residual)) for run in runs]
         if n_grouped:
             runs = [group_slices(run, n_grouped) for run in runs]
         runs = [run for run in runs if _long_enough(run, sfreq)]

@@ -95,6 +95,14 @@ def test_lost_triggers_are_restored(simulated, missing):
     assert row["n_restored"] == len(missing)
 
 
+def test_lost_triggers_stay_lost_on_request(simulated):
+    raw, truth = simulated()
+    raw = _edit(raw, remove=[0, 7])
+    found = TriggerDetector("R128", complete=False).fit_transform(raw)
+    sizes = [onsets.size for onsets in _onsets(found)]
+    assert sizes == [6, truth.volume_times.size - 8]
+
+
 def test_doubled_and_spurious_triggers_are_dropped(simulated):
     raw, truth = simulated()
     third = truth.volume_times[3]

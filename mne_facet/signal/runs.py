@@ -162,14 +162,15 @@ def complete_run(x, run):
     notes = [(t, "holds no artifact, left out") for t in run.onsets[silent]]
     kept = np.flatnonzero(~silent)
     parts = np.split(kept, np.flatnonzero(np.diff(kept) > 1) + 1)
-    runs = [_extract(run, part) for part in parts if part.size]
+    runs = [select_volumes(run, part) for part in parts if part.size]
     if runs:
         runs[0] = _extend(x, runs[0], -1, typical, usual, notes)
         runs[-1] = _extend(x, runs[-1], 1, typical, usual, notes)
     return runs, sorted(notes)
 
 
-def _extract(run, index):
+def select_volumes(run, index):
+    """Some of the volumes of a run, which keep their numbers."""
     return run._replace(
         volume=run.volume[index],
         onsets=run.onsets[index],
