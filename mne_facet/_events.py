@@ -7,8 +7,10 @@ extras, and believed where it is within 1 ms of the onset.
 
 Extras of a volume: ``time`` (s, same origin as the onset), ``run`` and ``volume``
 (counted from 0), ``n_shots`` (slices, or multiband groups of slices, excited in this
-volume), ``slice_period`` (s), ``residual`` (s, trigger minus scanner clock; None if
-the trigger was missing) and ``dropped`` (spurious triggers in the run).
+volume), ``slice_period`` (s), ``length`` (s, of the artifact: shorter than the TR
+where the scan was stopped), ``residual`` (s, trigger minus scanner clock; None if the
+trigger was missing), ``restored`` and ``dropped`` (missing and spurious triggers of
+the run) and ``tr`` (nominal, if given).
 """
 
 import re
@@ -35,6 +37,8 @@ class VolumeRun(NamedTuple):
         Distance of the slices; the TR if unknown.
     annotation : array of int, shape (n_volumes,)
         Index of each volume in ``raw.annotations``, -1 before the data.
+    last_length : float
+        Length of the artifact in the last volume, shorter if the scan was stopped.
     """
 
     onsets: np.ndarray
@@ -42,6 +46,7 @@ class VolumeRun(NamedTuple):
     n_shots: np.ndarray
     slice_period: float
     annotation: np.ndarray
+    last_length: float
 
     @property
     def gap(self):
@@ -56,7 +61,7 @@ def find_annotations(raw, pattern):
     The whole description must match, or all that follows a slash in it: ``"R128"``
     finds ``"Response/R128"`` but ``"1"`` does not find ``"11"``.
     """
-    regex = re.compile(pattern)
+    regex = _compile(pattern)
     return np.array(
         [
             index
@@ -200,7 +205,11 @@ def _make_run(raw, onsets, index):
         onsets = np.r_[onsets[0] - period, onsets]
         n_shots = np.r_[n_shots.max(), n_shots]
         index = np.r_[-1, index]
-    return VolumeRun(onsets, float(period), n_shots, float(slice_period), index)
+    length = extras[-1].get("length", np.inf) * raw.info["sfreq"]
+    length = period if length > 0.99 * period else length
+    return VolumeRun(
+        onsets, float(period), n_shots, float(slice_period), index, float(length)
+    )
 
 
 def describe_annotations(raw):
@@ -211,15 +220,35 @@ def describe_annotations(raw):
     return ", ".join(f"{n!r} ({c})" for n, c in zip(names, counts, strict=True))
 
 
-def stim_onsets(raw, stim_channel):
-    """Samples at which a stim channel goes from zero to another value."""
+def stim_onsets(raw, stim_channel, pattern=None):
+    """Samples at which a stim channel changes to a value other than 0.
+
+    With a `pattern`, to a value that matches it: "1" finds 1 but not 11.
+    """
     if stim_channel not in raw.ch_names:
-        stims = [
-            raw.ch_names[i] for i in mne.pick_types(raw.info, meg=False, stim=True)
-        ]
+        stims = mne.pick_types(raw.info, meg=False, stim=True)
         raise ValueError(
             f"stim_channel={stim_channel!r} is not in the recording. Its stim channels "
-            f"are {stims}."
+            f"are {[raw.ch_names[i] for i in stims]}."
         )
     values = raw.get_data(picks=[stim_channel])[0].astype(int)
-    return np.flatnonzero((values[1:] != 0) & (values[1:] != values[:-1])) + 1.0
+    changes = np.flatnonzero((values[1:] != 0) & (values[1:] != values[:-1])) + 1
+    if pattern is not None:
+        regex = _compile(pattern)
+        changes = changes[[bool(regex.fullmatch(str(values[k]))) for k in changes]]
+    if not changes.size:
+        raise ValueError(
+            f"stim_channel={stim_channel!r} has no trigger that matches "
+            f"pattern={pattern!r}. Its values are {np.unique(values)[:10].tolist()}."
+        )
+    return changes.astype(float)
+
+
+def _compile(pattern):
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"pattern={pattern!r} is no regular expression: {error}. Escape special "
+            "characters with a backslash."
+        ) from None

@@ -1,6 +1,7 @@
 """Correction of the gradient artifact."""
 
 from functools import partial
+from numbers import Integral
 
 import mne
 import numpy as np
@@ -135,7 +136,7 @@ class AAS(RawTransformer):
         return raw
 
     def _check_parameters(self):
-        if self.window != int(self.window) or self.window < 2:
+        if not isinstance(self.window, Integral) or self.window < 2:
             raise ValueError(
                 f"window={self.window!r} must be a whole number of epochs, at least 2."
             )
@@ -182,8 +183,9 @@ class AAS(RawTransformer):
             for run in runs:
                 epoch = run.slice_period if level == "slice" else run.period
                 error = template_error(clean, run.onsets, run.period, epoch, width)
-                power.append(error.locked + error.above / self.window)
-        return np.sqrt(np.mean(power))
+                n_others = run.period * len(run.onsets) / epoch - 1
+                power.append(error.locked + error.above / min(self.window, n_others))
+        return np.exp(0.5 * np.mean(np.log(np.maximum(power, 1e-30))))
 
 
 def _all_grids(raw, runs, level):
@@ -211,6 +213,7 @@ def epoch_grids(raw, run, level):
     volume_stops = run.onsets + period
     regular = np.abs(np.diff(run.onsets) - period) < 0.02 * period
     volume_stops[:-1][regular] = run.onsets[1:][regular]
+    volume_stops[-1] = run.onsets[-1] + run.last_length
     if level == "volume":
         spans = [(run.onsets, volume_stops)]
     else:
@@ -240,15 +243,18 @@ def epoch_grids(raw, run, level):
 
 def _slice_spans(run, volume_stops):
     """Starts and stops of the slices, and of the pauses after the last one."""
+    counts = run.n_shots.copy()
+    if run.last_length < run.period:
+        counts[-1] = min(counts[-1], np.ceil(run.last_length / run.slice_period - 0.1))
     shots = [
         onset + run.slice_period * np.arange(count)
-        for onset, count in zip(run.onsets, run.n_shots, strict=True)
+        for onset, count in zip(run.onsets, counts, strict=True)
     ]
     starts = np.concatenate(shots)
     stops = starts + run.slice_period
-    last = np.cumsum(run.n_shots) - 1
+    last = np.cumsum(counts) - 1
     if not run.gap:
-        complete = run.n_shots == run.n_shots.max()
+        complete = counts == counts.max()
         stops[last[complete]] = volume_stops[complete]
         return [(starts, stops)]
     pauses = stops[last[:-1]], run.onsets[1:]

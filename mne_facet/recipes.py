@@ -34,8 +34,8 @@ def recipe(name="aas", *, triggers=None, n_slices=None, multiband_factor=1, **op
     multiband_factor : int
         Slices excited at a time.
     **options : dict
-        ``stim_channel``, ``tr`` and ``offset`` go to :class:`TriggerDetector`, all
-        others to the correction.
+        ``stim_channel``, ``tr``, ``offset`` and ``complete`` go to
+        :class:`TriggerDetector`, all others to the correction.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def recipe(name="aas", *, triggers=None, n_slices=None, multiband_factor=1, **op
     if name not in _RECIPES:
         raise ValueError(f"Recipe {name!r} is unknown. There are {list(_RECIPES)}.")
     detector = {"n_slices": n_slices, "multiband_factor": multiband_factor}
-    for key in ("stim_channel", "tr", "offset"):
+    for key in ("stim_channel", "tr", "offset", "complete"):
         if key in options:
             detector[key] = options.pop(key)
     return Pipeline(_RECIPES[name](triggers, detector, options))

@@ -31,7 +31,13 @@ from .signal.runs import (
     missing_triggers,
     select_volumes,
 )
-from .signal.timing import Spacing, find_spacing, follow_clock, index_triggers
+from .signal.timing import (
+    Spacing,
+    drop_doubles,
+    find_spacing,
+    follow_clock,
+    index_triggers,
+)
 
 # no slice excitation is faster; tells slice from volume triggers once n_slices is known
 _FASTEST_SHOT = 0.02
@@ -55,7 +61,8 @@ class TriggerDetector(RawTransformer):
         ``"Response/R128"``, and ``"1"`` does not find ``"11"``. None: look for
         the artifact in the signal, unless `stim_channel` is given.
     stim_channel : str | None
-        Name of the channel that carries the triggers, instead of annotations.
+        Name of the channel that carries the triggers, instead of annotations: every
+        change to a value other than 0, or to one that matches `pattern` ("1" say).
     n_slices : int | None
         Slices per volume. With it slices can be corrected one by one even if only
         volumes have a trigger.
@@ -124,10 +131,17 @@ class TriggerDetector(RawTransformer):
     def _correct(self, raw):
         sfreq = raw.info["sfreq"]
         n_shots = self._n_shots()
-        times = self._trigger_times(raw)
-        spacing = self._check_pattern(find_spacing(times), n_shots, sfreq)
+        times = drop_doubles(self._trigger_times(raw))
+        spacing = self._find_pattern(times, n_shots, sfreq)
         n_grouped = self._slices_to_group(spacing, n_shots, sfreq)
-        triggers, dropped = index_triggers(times, spacing, boundaries(raw))
+        triggers, dropped = index_triggers(
+            times, spacing, boundaries(raw), n_grouped=n_grouped
+        )
+        if dropped.size > max(5, 0.1 * times.size):
+            _warn(
+                f"{dropped.size} of {times.size} triggers fit no regular pattern and "
+                "are not used. Check pattern=, or name the right ones."
+            )
         _log([(time, "fits no other, dropped") for time in dropped], sfreq, "trigger")
         lost = [time for run in triggers for time in missing_triggers(run, spacing)]
         done = "restored" if self.complete else "not restored"
@@ -135,7 +149,7 @@ class TriggerDetector(RawTransformer):
         per_epoch = 1 if n_grouped else n_shots or spacing.n_shots
         runs = [make_run(run, spacing, per_epoch, dropped, sfreq) for run in triggers]
         if self.complete:
-            runs = _complete(raw, runs)
+            runs = _complete(raw, runs, alike=0.5 if n_grouped else 0.9)
         else:
             runs = [select_volumes(run, ~np.isnan(run.residual)) for run in runs]
         if n_grouped:
@@ -150,6 +164,14 @@ class TriggerDetector(RawTransformer):
         return raw
 
     def _n_shots(self):
+        for name in ("n_slices", "multiband_factor"):
+            value = getattr(self, name)
+            if value is not None and (value != int(value) or value < 1):
+                raise ValueError(
+                    f"{name}={value!r} must be a whole number, at least 1."
+                )
+        if self.tr is not None and not self.tr > 0:
+            raise ValueError(f"tr={self.tr!r} must be a time in seconds, above 0.")
         if self.n_slices is None:
             return None
         n_shots, rest = divmod(self.n_slices, self.multiband_factor)
@@ -161,7 +183,9 @@ class TriggerDetector(RawTransformer):
         return n_shots
 
     def _trigger_times(self, raw):
-        if self.pattern is not None:
+        if self.stim_channel is not None:
+            times = stim_onsets(raw, self.stim_channel, self.pattern)
+        elif self.pattern is not None:
             index = find_annotations(raw, self.pattern)
             if not index.size:
                 raise ValueError(
@@ -170,8 +194,6 @@ class TriggerDetector(RawTransformer):
                     f"{describe_annotations(raw)}."
                 )
             times = annotation_samples(raw, index)
-        elif self.stim_channel is not None:
-            times = stim_onsets(raw, self.stim_channel)
         else:
             return self._times_from_signal(raw)
         times = np.unique(times) + self.offset * raw.info["sfreq"]
@@ -217,12 +239,17 @@ class TriggerDetector(RawTransformer):
         )
         return times[times > -0.5]
 
-    def _check_pattern(self, spacing, n_shots, sfreq):
-        """Pattern of the triggers, as far as it agrees with `n_slices`."""
-        if spacing.n_shots in (1, n_shots) or n_shots is None:
+    def _find_pattern(self, times, n_shots, sfreq):
+        """Pattern of the triggers, with what is known of it."""
+        volume = None if self.tr is None else self.tr * sfreq
+        spacing = find_spacing(times, volume=volume)
+        if n_shots in (None, 1) or spacing.n_shots == n_shots:
             return spacing
         if spacing.period >= n_shots * _FASTEST_SHOT * sfreq:
             return Spacing(spacing.period)  # volumes, some of them later than others
+        known = find_spacing(times, n_shots, volume)
+        if spacing.n_shots == 1 or _misfit(times, known) < _misfit(times, spacing):
+            return known
         raise ValueError(
             f"n_slices={self.n_slices} with multiband_factor={self.multiband_factor} "
             f"needs {n_shots} triggers per volume, but a longer interval recurs every "
@@ -244,6 +271,8 @@ class TriggerDetector(RawTransformer):
         sfreq = raw.info["sfreq"]
         samples, extras = [], []
         for number, run in enumerate(runs):
+            lengths = np.full(run.onsets.size, run.period)
+            lengths[-1] = run.last_length
             for k, onset in enumerate(run.onsets):
                 samples.append(onset)
                 extras.append(
@@ -252,6 +281,7 @@ class TriggerDetector(RawTransformer):
                         "volume": int(run.volume[k]),
                         "n_shots": int(run.n_shots[k]),
                         "slice_period": run.slice_period / sfreq,
+                        "length": lengths[k] / sfreq,
                         "residual": _or_none(run.residual[k] / sfreq),
                         "dropped": run.n_dropped,
                         "restored": run.n_restored,
@@ -275,24 +305,46 @@ def _log(notes, sfreq, what):
         logger.info(f"TriggerDetector: the {what} at {time / sfreq:.4f} s {note}")
 
 
-def _complete(raw, runs):
+def _complete(raw, runs, alike):
+    """Check the runs against the signal, each up to where the next one begins."""
     sfreq = raw.info["sfreq"]
     x = artifact_band(_strongest(raw, 1)[0], sfreq)
+    joints = [0, *boundaries(raw), x.size]
+    ends = [0, *(run.onsets[-1] + run.period for run in runs)]
+    begins = [*(run.onsets[0] for run in runs[1:]), x.size]
     completed = []
-    for run in runs:
-        parts, notes = complete_run(x, run)
-        completed += parts
+    for run, end, begin in zip(runs, ends, begins, strict=False):
+        low = max(j for j in joints if j <= run.onsets[0] + 1)
+        high = min(j for j in joints if j > run.onsets[0] + 1)
+        limits = max(low, end), min(high, begin)
+        parts, notes = complete_run(x, run, limits, alike)
+        if not completed or parts[0].onsets[0] > completed[-1].onsets[-1]:
+            completed += parts
         _log(notes, sfreq, "volume")
+        if np.ptp(x) > 0 and any("no gradient artifact" in note for _, note in notes):
+            _warn(
+                f"The run from {run.onsets[0] / sfreq:.2f} s shows no gradient "
+                "artifact that repeats. Check the triggers, or leave it uncorrected."
+            )
     return completed
+
+
+def _misfit(times, spacing):
+    """Pieces into which a pattern tears the triggers, and triggers left out."""
+    runs, dropped = index_triggers(times, spacing)
+    return len(runs) + dropped.size
+
+
+def _warn(message):
+    mne.utils.warn(message, ignore_namespaces=("mne", "mne_facet"))
 
 
 def _long_enough(run, sfreq):
     if run.onsets.size > 2:
         return True
-    mne.utils.warn(
+    _warn(
         f"The scanner run at {run.onsets[0] / sfreq:.2f} s has only {run.onsets.size} "
-        "volumes and is left uncorrected; 3 are needed.",
-        ignore_namespaces=("mne", "mne_facet"),
+        "volumes and is left uncorrected; 3 are needed."
     )
     return False
 

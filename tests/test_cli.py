@@ -67,7 +67,8 @@ def test_correct_round_trip(simulated, folder, tmp_path, capsys, fmt):
     assert np.median(error) < 6  # EEG of 12 uV, averaged over 9 volumes
 
     np.testing.assert_allclose(triggers(saved), triggers(raw), atol=1e-3)
-    found = [TriggerDetector("R128").fit_transform(r) for r in (raw, saved)]
+    detector = TriggerDetector("R128", complete=False)  # there is no artifact left
+    found = [detector.fit_transform(r) for r in (raw, saved)]
     onsets = [get_runs(r, name="test")[0].onsets for r in found]
     np.testing.assert_allclose(onsets[1], onsets[0], atol=1e-3)
     volumes = annotation_samples(saved, find_annotations(saved, "TR"))

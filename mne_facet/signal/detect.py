@@ -190,7 +190,7 @@ def similarity(x, onsets, typical):
     -------
     correlation : array, shape (n_epochs,)
         Pearson correlation over the samples of the epoch that lie inside the data;
-        0 where these are less than a tenth, or constant.
+        0 where these are less than 2 %, or constant.
     ratio : array, shape (n_epochs,)
         Standard deviation of the epoch over that of the typical one.
     """
@@ -198,7 +198,7 @@ def similarity(x, onsets, typical):
     correlation, ratio = np.zeros(starts.size), np.zeros(starts.size)
     for k, start in enumerate(starts):
         first, last = max(0, -start), min(typical.size, x.size - start)
-        if last - first < 0.1 * typical.size:
+        if last - first < max(10, 0.02 * typical.size):
             continue
         epoch, part = x[start + first : start + last], typical[first:last]
         scale = epoch.std(), part.std()
@@ -244,8 +244,42 @@ def start_offset(x, onsets, search):
     # better than artifact all along, and than silence up to the first onset
     if cost.min() > 0.8 * min(cost[0], cost[search]):
         return 0
-    best = np.flatnonzero(cost < cost.min() + 0.01 * cost[search])
-    return int(best[np.abs(best - search).argmin()]) - search
+    best = np.flatnonzero(cost < cost.min() + 0.002 * cost[search])
+    offset = int(best[np.abs(best - search).argmin()]) - search
+    # a start that is a little early costs nothing, one that is late leaves artifact
+    return 0 if 0 < offset < 0.05 * search else offset
+
+
+def end_of_epoch(x, onset, typical):
+    """Samples after its onset at which the artifact of an epoch ends.
+
+    The change point ``s`` minimises
+    ``sum_{j<s} (x'(j) - T'(j))^2 + sum_{j>=s} x'(j)^2``: artifact, then silence.
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        Signal in the artifact band.
+    onset : float
+        Onset in samples.
+    typical : array, shape (length,)
+        Typical epoch ``T``.
+
+    Returns
+    -------
+    length : int
+        That of `typical` where the artifact does not end before.
+    """
+    start = int(np.floor(onset + 0.5))
+    if start < 0 or start + typical.size > x.size:
+        return typical.size
+    epoch = np.diff(x[start : start + typical.size])
+    artifact = np.r_[0, np.cumsum((epoch - np.diff(typical)) ** 2)]
+    silence = np.r_[0, np.cumsum(epoch**2)]
+    cost = artifact + silence[-1] - silence
+    if cost.min() > 0.8 * cost[-1]:
+        return typical.size
+    return int(np.flatnonzero(cost < cost.min() + 0.01 * cost[-1])[-1]) + 1
 
 
 def shot_period(x, onsets, period, n_shots, max_gap=0.2):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .detect import shot_period, similarity, typical_epoch
+from .detect import end_of_epoch, shot_period, similarity, typical_epoch
 from .timing import clock_drifts, fit_clock, fit_drifting_clock
 
 
@@ -25,6 +25,8 @@ class Run(NamedTuple):
         Distance of slices and of volumes.
     n_dropped, n_restored : int
         Triggers that did not fit, and that were missing.
+    last_length : float
+        How long the artifact lasts in the last volume.
     """
 
     volume: np.ndarray
@@ -35,6 +37,7 @@ class Run(NamedTuple):
     period: float
     n_dropped: int
     n_restored: int
+    last_length: float
 
 
 def make_run(triggers, spacing, n_shots, dropped, sfreq):
@@ -92,6 +95,7 @@ def make_run(triggers, spacing, n_shots, dropped, sfreq):
         period,
         int(((dropped > low) & (dropped < high)).sum()),
         int(np.ptp(triggers.index) + 1 - triggers.index.size),
+        period,
     )
 
 
@@ -121,7 +125,7 @@ def _medians_by_group(groups, values):
     return names, np.array([np.median(values[groups == name]) for name in names])
 
 
-def complete_run(x, run):
+def complete_run(x, run, limits=None, alike=0.9):
     """Check volumes against the signal: leave silent ones out, add untriggered ones.
 
     Triggers that jitter by more than rounding are believed only where the artifact
@@ -134,6 +138,11 @@ def complete_run(x, run):
         Signal in the artifact band.
     run : Run
         One run.
+    limits : tuple of float | None
+        Samples between which volumes may be added: other runs and the joints of the
+        recording lie beyond. None: the data.
+    alike : float
+        Least correlation of an added volume, relative to the usual one.
 
     Returns
     -------
@@ -151,7 +160,7 @@ def complete_run(x, run):
         by_trigger, _ = similarity(x, triggered, other)
         if np.median(by_trigger) > usual:
             run = run._replace(onsets=triggered, residual=0 * run.residual)
-            return complete_run(x, run)
+            return complete_run(x, run, limits, alike)
     if not usual > 0.5:
         return [run], [(run.onsets[0], "no gradient artifact visible, kept as it is")]
     n_shots = run.n_shots.max()
@@ -159,13 +168,22 @@ def complete_run(x, run):
         shots = shot_period(x, run.onsets, run.period, n_shots)
         run = run._replace(slice_period=shots)
     silent = (ratio < 0.2 * np.median(ratio)) & (ratio > 0)
+    last_length = end_of_epoch(x, run.onsets[-1], typical)
+    silent[-1] &= last_length < 0.02 * typical.size or last_length == typical.size
     notes = [(t, "holds no artifact, left out") for t in run.onsets[silent]]
     kept = np.flatnonzero(~silent)
     parts = np.split(kept, np.flatnonzero(np.diff(kept) > 1) + 1)
     runs = [select_volumes(run, part) for part in parts if part.size]
-    if runs:
-        runs[0] = _extend(x, runs[0], -1, typical, usual, notes)
-        runs[-1] = _extend(x, runs[-1], 1, typical, usual, notes)
+    if not runs:
+        return runs, sorted(notes)
+    low, high = limits or (0, x.size)
+    least = alike * usual
+    runs[0] = _extend(x, runs[0], -1, typical, least, low, notes)
+    if last_length == typical.size or silent[-1]:
+        runs[-1] = _extend(x, runs[-1], 1, typical, least, high, notes)
+    else:
+        runs[-1] = runs[-1]._replace(last_length=last_length)
+        notes.append((run.onsets[-1] + last_length, "is where the scan was stopped"))
     return runs, sorted(notes)
 
 
@@ -179,13 +197,19 @@ def select_volumes(run, index):
     )
 
 
-def _extend(x, run, direction, typical, usual, notes):
+def _extend(x, run, direction, typical, least, limit, notes):
     """Add volumes before the first or after the last that the signal shows."""
     at_start = direction < 0
     candidate = run.onsets[0 if at_start else -1] + direction * run.period
-    while -run.period < candidate < x.size:
+    # a volume may be cut by the end of the data, but not by another run
+    slack = 0.99 * run.period if limit in (0, x.size) else 0.05 * run.period
+    while (
+        candidate > limit - slack
+        if at_start
+        else candidate < limit - run.period + slack
+    ):
         correlation, ratio = similarity(x, [candidate], typical)
-        if correlation[0] < 0.9 * usual or not 0.5 < ratio[0] < 2:
+        if correlation[0] < least or not 0.4 < ratio[0] < 2.5:
             break
         where = 0 if at_start else run.onsets.size
         run = run._replace(
@@ -214,4 +238,5 @@ def group_slices(run, n_shots):
         n_shots=count,
         slice_period=run.period,
         period=run.period * n_shots,
+        last_length=run.period * count[-1],
     )

@@ -300,6 +300,9 @@ def template_error(clean, onsets, period, epoch, width):
     starts = np.floor(onsets / step + 0.5).astype(int)
     starts = starts[(starts >= 0) & (starts + length <= coarse.size)]
     epochs = gather(fast, starts, length)
-    chance = epochs.var(axis=0).mean() / max(1, len(epochs) - 1)
-    locked = (epochs.mean(axis=0) ** 2).mean() - chance
-    return TemplateError(max(0.0, float(locked)), float(epochs.var()))
+    # medians, so that a burst in one volume does not count
+    typical = np.median(epochs, axis=0)
+    left = np.median((epochs - typical).var(axis=1))
+    chance = 0.5 * np.pi * left / max(1, len(epochs) - 1)
+    locked = max(0.0, (typical**2).mean() - chance)
+    return TemplateError(float(locked), float(left + locked))

@@ -36,13 +36,17 @@ class Spacing(NamedTuple):
         return index // self.n_shots * self.volume + index % self.n_shots * self.period
 
 
-def find_spacing(times):
+def find_spacing(times, n_shots=None, volume=None):
     """Usual interval, and the longer one that recurs once per volume if there is.
 
     Parameters
     ----------
     times : array, shape (n_triggers,)
         Sorted trigger times.
+    n_shots : int | None
+        Slice excitations per volume, if known.
+    volume : float | None
+        Volume period in samples, if known to some percent.
 
     Returns
     -------
@@ -54,31 +58,45 @@ def find_spacing(times):
     intervals = np.diff(times)
     typical = np.median(intervals)
     near = intervals[np.abs(intervals / typical - 1) < 0.2]
-    period = near.mean() if np.ptp(near) <= 3 else np.median(near)
-    usual = (intervals > 0.5 * typical) & (intervals < 1.9 * typical)
-    if np.ptp(intervals[usual]) > 3:
-        border = _two_means(intervals[usual])
-        spacing = _slice_pattern(intervals, usual, border)
-    else:  # gaps longer than a slice
-        usual = (intervals > 0.5 * typical) & (intervals < 30 * typical)
-        spacing = _slice_pattern(intervals, usual, 1.45 * typical)
-    return spacing or Spacing(float(period))
+    period = float(near.mean() if np.ptp(near) <= 3 else np.median(near))
+    if volume is not None and abs(period / volume - 1) < 0.1:
+        return Spacing(period)
+    if n_shots is not None and 1 < n_shots < times.size:
+        return _known_slices(times, period, n_shots)
+    # gaps shorter than a slice, else longer ones: rather pauses unless they recur often
+    for low, high, at_least in ((None, 1.9, 2), (1.45, 30, 5)):
+        usual = (intervals > 0.5 * typical) & (intervals < high * typical)
+        border = _two_means(intervals[usual]) if low is None else low * typical
+        spacing = _slice_pattern(intervals, usual, border, at_least)
+        if spacing is not None:
+            return spacing
+    return Spacing(period)
 
 
-def _slice_pattern(intervals, usual, border):
+def _known_slices(times, period, n_shots):
+    """Gap between volumes of a known number of slices, some triggers lost or not."""
+    # lost triggers make the span of a volume longer: the shorter ones are complete
+    spans = times[n_shots:] - times[:-n_shots]
+    volume = np.percentile(spans, 20)
+    gap = np.median(spans[np.abs(spans - volume) < 3]) - n_shots * period
+    if not 3 < gap < n_shots * period:
+        return Spacing(period)
+    return Spacing(period, n_shots, float(gap))
+
+
+def _slice_pattern(intervals, usual, border, at_least):
     """Pattern of short and long intervals, None if there is no regular one."""
     is_long, is_short = usual & (intervals > border), usual & (intervals <= border)
-    if is_long.sum() < 2 or is_short.sum() < 2:
+    if is_long.sum() < at_least or is_short.sum() < 2:
         return None
     recurrence = np.diff(np.flatnonzero(is_long))
     counts = np.bincount(recurrence)
     n_shots = int(counts.argmax())
     short = intervals[is_short].mean()
-    gap = np.median(intervals[is_long]) - short
-    if np.ptp(intervals[is_long]) <= 3:
-        gap = intervals[is_long].mean() - short
+    long = intervals[is_long]
+    gap = (long.mean() if np.ptp(long) <= 3 else np.median(long)) - short
     regular = n_shots > 1 and counts.max() >= 0.8 * recurrence.size
-    if not regular or not 3 < gap < n_shots * short:
+    if not regular or not 3 < gap < 0.5 * n_shots * short:
         return None
     return Spacing(float(short), n_shots, float(gap))
 
@@ -97,6 +115,24 @@ def _two_means(values):
     return border
 
 
+def drop_doubles(times):
+    """Sorted times without those that follow too soon, where that is the rule.
+
+    Parameters
+    ----------
+    times : array, shape (n_triggers,)
+        Sorted trigger times.
+
+    Returns
+    -------
+    times : array
+        Without triggers closer than half the usual interval to the one before, if
+        these are more than a fifth; single ones are left to :func:`index_triggers`.
+    """
+    close = np.r_[False, np.diff(times) < 0.5 * np.median(np.diff(times))]
+    return times[~close] if close.mean() > 0.2 else times
+
+
 class TriggerRun(NamedTuple):
     """Triggers of one uninterrupted scanner run.
 
@@ -113,14 +149,14 @@ class TriggerRun(NamedTuple):
     index: np.ndarray
 
 
-def index_triggers(times, spacing, breaks=(), max_missing=4):
+def index_triggers(times, spacing, breaks=(), max_missing=4, n_grouped=0):
     """Number the triggers, run by run; what fits no run is left out.
 
     From each trigger the next one is looked for at a whole number of steps of the
-    pattern. Triggers in between that fit none (doubled, spurious) are skipped. Where
-    none fits within `max_missing` volumes the next trigger may be late by up to half
-    a volume (irregular TR); if it is later, or beyond a boundary of the recording, it
-    starts a new run.
+    pattern. Triggers in between that fit none (doubled, spurious) are skipped. If
+    none fits within `max_missing` volumes, or a boundary of the recording lies
+    between, a new run starts. Where that leaves many pieces, triggers may be late by
+    up to half a volume (irregular TR).
 
     Parameters
     ----------
@@ -132,6 +168,8 @@ def index_triggers(times, spacing, breaks=(), max_missing=4):
         Boundaries of concatenated recordings, in samples.
     max_missing : int
         Largest number of consecutive volumes to bridge.
+    n_grouped : int
+        Triggers per volume, if the pattern does not tell.
 
     Returns
     -------
@@ -140,27 +178,41 @@ def index_triggers(times, spacing, breaks=(), max_missing=4):
     dropped : array
         Times that belong to no run.
     """
+    n_ahead = (max_missing + 1) * (n_grouped or spacing.n_shots)
     segments = np.split(times, np.searchsorted(times, breaks))
+    found = [_find_runs(segment, spacing, n_ahead, late=False) for segment in segments]
+    for k, segment in enumerate(segments):
+        runs, dropped = found[k]
+        # torn into pieces: rather an irregular TR than as many pauses
+        n_volumes = segment.size * (max_missing + 1) / n_ahead
+        if len(runs) + dropped.size > 2 + 0.1 * n_volumes:
+            relaxed = _find_runs(segment, spacing, n_ahead, late=True)
+            if 2 * (len(relaxed[0]) + relaxed[1].size) < len(runs) + dropped.size:
+                found[k] = relaxed
+    runs = [run for part, _ in found for run in part]
+    return runs, np.concatenate([dropped for _, dropped in found])
+
+
+def _find_runs(times, spacing, n_ahead, late):
     runs, dropped = [], []
-    for segment in segments:
-        while segment.size:
-            run, skipped, segment = _follow(segment, spacing, max_missing)
-            dropped.extend(skipped)
-            if run.times.size > 1:
-                runs.append(run)
-            else:
-                dropped.extend(run.times)
-    return runs, np.sort(dropped)
+    while times.size:
+        run, skipped, times = _follow(times, spacing, n_ahead, late)
+        dropped.extend(skipped)
+        if run.times.size > 1:
+            runs.append(run)
+        else:
+            dropped.extend(run.times)
+    return runs, np.sort(np.array(dropped, float))
 
 
-def _follow(times, spacing, max_missing):
+def _follow(times, spacing, n_ahead, late):
     """First run of sorted times; also what was skipped in it, and what comes after."""
     walks = [
-        _walk(times, spacing, max_missing, phase, 4 * spacing.n_shots)
+        _walk(times, spacing, n_ahead, late, phase, 4 * spacing.n_shots)
         for phase in range(spacing.n_shots)
     ]
-    phase = int(np.argmax([len(walk[0]) for walk in walks]))
-    taken, index = _walk(times, spacing, max_missing, phase)
+    phase = int(np.argmax([_agreement(*walk) for walk in walks]))
+    taken, index = _walk(times, spacing, n_ahead, late, phase)
     if len(taken) < 0.5 * (taken[-1] + 1):  # most others disagree with the first
         taken, index = [0], [0]
     rest = taken[-1] + 1
@@ -168,16 +220,25 @@ def _follow(times, spacing, max_missing):
     return TriggerRun(times[taken], np.array(index)), skipped, times[rest:]
 
 
-def _walk(times, spacing, max_missing, phase, max_steps=None):
+def _agreement(taken, index):
+    """Triggers that fit, less those that do not and those that are missing."""
+    return 3 * len(taken) - (taken[-1] + 1) - (index[-1] - index[0] + 1)
+
+
+def _walk(times, spacing, n_ahead, late, phase, max_steps=None):
     """Triggers that follow each other from the first one on, and their numbers."""
     # expected time from one trigger to each of the next ones, for each phase
     phases = np.arange(spacing.n_shots)[:, np.newaxis]
-    ahead = phases + np.arange(1, spacing.n_shots * (max_missing + 1) + 1)
-    expected = spacing.position(ahead) - spacing.position(phases)
+    expected = spacing.position(phases + np.arange(1, n_ahead + 1))
+    expected -= spacing.position(phases)
     taken, index = [0], [phase]
     while taken[-1] + 1 < times.size and (max_steps is None or len(taken) < max_steps):
         found = _next_trigger(times, taken[-1], expected[index[-1] % spacing.n_shots])
-        if found is None and _late_volume(times, taken[-1], index[-1], spacing):
+        if (
+            found is None
+            and late
+            and _late_volume(times, taken[-1], index[-1], spacing)
+        ):
             found = taken[-1] + 1, 1
         if found is None:
             break
@@ -201,11 +262,12 @@ def _next_trigger(times, last, expected):
 
 
 def _late_volume(times, last, index, spacing):
-    """Whether the next volume is there, but later than expected (irregular TR)."""
+    """Next trigger if it starts a volume later than expected (irregular TR)."""
     interval = times[last + 1] - times[last]
     expected = spacing.period + (spacing.gap if spacing.n_shots > 1 else 0.0)
     at_end = (index + 1) % spacing.n_shots == 0
-    return at_end and 0 < interval - expected < 0.5 * spacing.volume
+    is_late = at_end and 0 < interval - expected < 0.5 * spacing.volume
+    return (last + 1, 1) if is_late else None
 
 
 class Clock(NamedTuple):
@@ -252,8 +314,9 @@ def fit_clock(design, times):
         root = np.sqrt(weight)[:, np.newaxis]
         coefs = np.linalg.lstsq(design * root, (times - origin) * root[:, 0])[0]
         residual = times - origin - design @ coefs
-        limit = 1.5 * np.median(np.abs(residual)) / 0.6745
-        weight = np.minimum(1.0, limit / np.maximum(np.abs(residual), limit + 1e-12))
+        # not below a millionth of a sample: triggers may follow the clock exactly
+        limit = max(1.5 * np.median(np.abs(residual)) / 0.6745, 1e-6)
+        weight = limit / np.maximum(np.abs(residual), limit)
     coefs[0] += origin - center @ coefs[1:]
     return Clock(coefs, times - residual, residual)
 
