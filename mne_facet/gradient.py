@@ -67,8 +67,9 @@ class AAS(RawTransformer):
     the frequency of the epochs.
 
     Epochs that touch an annotation starting with ``BAD``, that are clipped (three
-    equal samples at the extremes of the channel) or cut off by the end of the data
-    lend nothing to others but are corrected. Flat channels stay as they are.
+    equal samples at the extremes of the channel), of more than twice the usual
+    amplitude, or cut off by the end of the data lend nothing to others but are
+    corrected. Flat channels stay as they are.
 
     Raises
     ------

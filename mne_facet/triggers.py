@@ -158,7 +158,7 @@ class TriggerDetector(RawTransformer):
         if not runs:
             raise ValueError(
                 f"TriggerDetector found {times.size} triggers but no 3 volumes in a "
-                "row. Check pattern=, n_slices= and tr=."
+                "row. Check pattern=, n_slices=, multiband_factor= and tr=."
             )
         self._write(raw, runs)
         return raw
@@ -245,11 +245,13 @@ class TriggerDetector(RawTransformer):
         spacing = find_spacing(times, volume=volume)
         if n_shots in (None, 1) or spacing.n_shots == n_shots:
             return spacing
+        plain = Spacing(spacing.period)
         if spacing.period >= n_shots * _FASTEST_SHOT * sfreq:
-            return Spacing(spacing.period)  # volumes, some of them later than others
+            return plain  # volumes, some of them later than others
         known = find_spacing(times, n_shots, volume)
-        if spacing.n_shots == 1 or _misfit(times, known) < _misfit(times, spacing):
-            return known
+        best = min((spacing, known, plain), key=lambda pattern: _misfit(times, pattern))
+        if best.n_shots in (1, n_shots):
+            return best
         raise ValueError(
             f"n_slices={self.n_slices} with multiband_factor={self.multiband_factor} "
             f"needs {n_shots} triggers per volume, but a longer interval recurs every "
@@ -310,16 +312,16 @@ def _complete(raw, runs, alike):
     sfreq = raw.info["sfreq"]
     x = artifact_band(_strongest(raw, 1)[0], sfreq)
     joints = [0, *boundaries(raw), x.size]
-    ends = [0, *(run.onsets[-1] + run.period for run in runs)]
     begins = [*(run.onsets[0] for run in runs[1:]), x.size]
-    completed = []
-    for run, end, begin in zip(runs, ends, begins, strict=False):
+    completed, end = [], 0
+    for run, begin in zip(runs, begins, strict=True):
         low = max(j for j in joints if j <= run.onsets[0] + 1)
         high = min(j for j in joints if j > run.onsets[0] + 1)
         limits = max(low, end), min(high, begin)
         parts, notes = complete_run(x, run, limits, alike)
-        if not completed or parts[0].onsets[0] > completed[-1].onsets[-1]:
-            completed += parts
+        completed += parts
+        if parts:
+            end = parts[-1].onsets[-1] + run.period
         _log(notes, sfreq, "volume")
         if np.ptp(x) > 0 and any("no gradient artifact" in note for _, note in notes):
             _warn(

@@ -193,6 +193,18 @@ def test_clipped_epoch_lends_nothing_and_is_corrected_11_13():
     assert np.abs(clean[others]).max() < 1e-12
 
 
+def test_burst_stays_in_its_own_epoch():
+    rng = np.random.default_rng(0)
+    period, n_epochs = 4000, 40
+    wave = 1e-3 * rng.standard_normal(period)
+    x = np.tile(wave - wave.mean(), n_epochs)
+    burst = np.zeros(x.size)
+    burst[20 * period + 1000 : 20 * period + 1005] = 20e-3
+    starts = period * np.arange(float(n_epochs))
+    clean = subtract_templates(x + burst, [_grid(starts, period)], THIRTY)
+    assert np.abs(clean - burst).max() < 1e-12
+
+
 def test_epochs_cut_by_the_ends_of_the_data_are_corrected():
     period, n_epochs = 400.617, 60
     times = np.arange(int(n_epochs * period))

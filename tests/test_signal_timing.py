@@ -5,6 +5,7 @@ import pytest
 
 from mne_facet.signal.timing import (
     Spacing,
+    drop_doubles,
     find_spacing,
     fit_clock,
     fit_drifting_clock,
@@ -111,6 +112,41 @@ def test_clock_of_rounded_triggers_is_precise():
     assert clock.coefs[1] == pytest.approx(10000.4317, abs=1e-3)
     assert np.ptp(clock.times - exact) < 0.15
     assert clock.residual.std() == pytest.approx(0.289, abs=0.03)
+
+
+@pytest.mark.parametrize("n", [3, 12, 50])
+@pytest.mark.parametrize("period", [100.0, 2000.0, 333.3])
+def test_clock_of_exact_triggers_is_theirs(n, period):
+    times = 17.0 + period * np.arange(n)
+    clock = fit_clock(np.arange(n), times)
+    assert clock.coefs[1] == pytest.approx(period)
+    np.testing.assert_allclose(clock.times, times)
+
+
+def test_equal_runs_are_no_volumes_of_slices():
+    run = 2000.0 * np.arange(20)
+    times = np.r_[run, run + 60_000, run + 120_000]
+    assert find_spacing(times).n_shots == 1
+    runs, _ = index_triggers(times, find_spacing(times))
+    assert [part.times.size for part in runs] == [20, 20, 20]
+
+
+@pytest.mark.parametrize("lost", [0.02, 0.1])
+def test_known_slices_are_found_though_triggers_are_lost(lost):
+    rng = np.random.default_rng(0)
+    _, triggers = _triggers(PATTERNS["slices with gap"], n_volumes=40)
+    kept = triggers[rng.random(triggers.size) > lost]
+    spacing = find_spacing(kept, n_shots=21)
+    assert spacing.n_shots == 21
+    assert spacing.gap == pytest.approx(10.2, abs=0.5)
+
+
+def test_doubled_triggers_count_once():
+    times = 2000.0 * np.arange(30)
+    for delay in (1, 300):
+        doubled = np.sort(np.r_[times, times + delay])
+        np.testing.assert_array_equal(drop_doubles(doubled), times)
+    np.testing.assert_array_equal(drop_doubles(times), times)
 
 
 def test_clock_is_robust_against_late_triggers():

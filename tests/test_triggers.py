@@ -130,6 +130,43 @@ def test_a_pause_of_whole_volumes_is_not_filled(simulated):
     assert report[1]["pause"] == pytest.approx(6, abs=0.01)
 
 
+def test_many_lost_triggers_leave_two_runs_that_meet(simulated):
+    raw, truth = simulated(duration=60.0)
+    found = TriggerDetector("R128").fit_transform(_edit(raw, remove=range(11, 17)))
+    onsets = np.concatenate(_onsets(found))
+    np.testing.assert_allclose(onsets, truth.volume_times * 1000, atol=1)
+
+
+def test_stopped_scan_is_corrected_up_to_its_end(simulated):
+    raw, truth = simulated()
+    stop = round(1000 * (truth.volume_times[-1] + 0.83))
+    index = slice(stop, None)
+    raw._data[:, index] = (truth.eeg + truth.pulse)[:, index]
+    found = TriggerAligner().fit_transform(TriggerDetector("R128").fit_transform(raw))
+    clean = AAS().fit_transform(found)
+    changed = np.abs(clean.get_data() - raw.get_data())
+    assert changed[:, stop + 30 :].max() == 0
+    assert changed[:, stop - 400 : stop].max() > 1e-4
+
+
+def test_stim_values_are_chosen_by_pattern(simulated):
+    raw, truth = simulated(trigger="stim")
+    stim = raw.ch_names.index("STI")
+    raw._data[stim, 3000::1501] = 64
+    found = TriggerDetector("1", stim_channel="STI").fit_transform(raw)
+    assert _onsets(found)[0].size == truth.volume_times.size
+    with pytest.raises(
+        ValueError, match=r"matches pattern='7'. Its values are \[0, 1, 6"
+    ):
+        TriggerDetector("7", stim_channel="STI").fit_transform(raw)
+
+
+def test_triggers_without_any_artifact_are_said_to_be(simulated):
+    raw, _ = simulated(gradient=0.0)
+    with pytest.warns(RuntimeWarning, match="no gradient artifact that repeats"):
+        TriggerDetector("R128").fit_transform(raw)
+
+
 def test_every_repair_is_logged(simulated):
     raw, truth = simulated()
     raw = _edit(raw, remove=[7, 8], add=[1.234])

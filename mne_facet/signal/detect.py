@@ -247,7 +247,8 @@ def start_offset(x, onsets, search):
     best = np.flatnonzero(cost < cost.min() + 0.002 * cost[search])
     offset = int(best[np.abs(best - search).argmin()]) - search
     # a start that is a little early costs nothing, one that is late leaves artifact
-    return 0 if 0 < offset < 0.05 * search else offset
+    unsure = offset < 0.05 * search or cost.min() > 0.5 * cost[search]
+    return 0 if offset > 0 and unsure else offset
 
 
 def end_of_epoch(x, onset, typical):
@@ -279,7 +280,7 @@ def end_of_epoch(x, onset, typical):
     cost = artifact + silence[-1] - silence
     if cost.min() > 0.8 * cost[-1]:
         return typical.size
-    return int(np.flatnonzero(cost < cost.min() + 0.01 * cost[-1])[-1]) + 1
+    return int(np.flatnonzero(cost < cost.min() + 0.002 * cost[-1])[-1]) + 1
 
 
 def shot_period(x, onsets, period, n_shots, max_gap=0.2):

@@ -35,6 +35,8 @@ from .baseline import baseline
 
 # epochs after which the derivatives of the artifact are taken anew
 _SECTION = 96
+# samples in a part of a channel whose range is looked at
+_PART = 512
 
 
 class EpochGrid(NamedTuple):
@@ -83,15 +85,17 @@ def subtract_templates(x, grids, weights, scale="robust"):
         The channel without its artifact; samples outside the grids are identical.
     """
     clean = x.copy()
-    clipped = _clipped_samples(x)
-    if clipped.size >= x.size - 2:  # flat
+    ranges = _ranges(x)
+    if ranges[0].min() == ranges[1].max():  # flat
         return clean
+    clipped = _clipped_samples(x, ranges)
     for grid in grids:
-        _subtract_grid(clean, x, grid, clipped, weights, scale)
+        intact = _intact(grid, x.size, clipped) & ~_bursts(grid, ranges)
+        _subtract_grid(clean, x, grid, intact, weights, scale)
     return clean
 
 
-def _subtract_grid(clean, x, grid, clipped, weights, scale):
+def _subtract_grid(clean, x, grid, intact, weights, scale):
     pad = grid.fade + MARGIN
     rows = np.floor(grid.starts + 0.5).astype(int) - pad
     fraction = grid.starts - pad - rows
@@ -99,7 +103,6 @@ def _subtract_grid(clean, x, grid, clipped, weights, scale):
     length = int(np.ceil(widths.max())) + 1 + 2 * pad
     # the amplitude needs no more samples than these, artifact there or not
     body = slice(pad, pad + min(int(widths.min()), 1024))
-    intact = _intact(grid, x.size, clipped)
     good = _lenders(grid, intact)
     # blocks of about 2 MB stay in cache, and memory does not grow with the recording
     n_blocks = max(len(rows) * length // 2**18, len(rows) // 256)
@@ -181,20 +184,36 @@ def _lenders(grid, intact):
     return np.ones(len(intact), bool)
 
 
-def _clipped_samples(x):
+def _ranges(x):
+    """Lowest and highest values of successive parts of a channel."""
+    n_whole = x.size // _PART * _PART
+    parts = x[:n_whole].reshape(-1, _PART)
+    lows, highs = parts.min(axis=1), parts.max(axis=1)
+    rest = x[n_whole:]
+    if rest.size:
+        lows, highs = np.r_[lows, rest.min()], np.r_[highs, rest.max()]
+    return lows, highs
+
+
+def _clipped_samples(x, ranges):
     """Samples that start three equal values at the lowest or highest value of `x`."""
-    length = 2**15  # fits into the cache, so that each is fetched once
-    starts = range(0, x.size, length)
-    # two samples more than a part, for runs across its border
-    parts = [x[start : start + length + 2] for start in starts]
-    lows, highs = np.array([(part.min(), part.max()) for part in parts]).T
+    lows, highs = ranges
     found = [np.empty(0, int)]
     for rail, extremes in ((lows.min(), lows), (highs.max(), highs)):
-        for k in np.flatnonzero(extremes == rail):
-            at_rail = np.flatnonzero(parts[k] == rail)
-            run = at_rail[:-2][at_rail[2:] - at_rail[:-2] == 2]
-            found.append(run + starts[k])
+        for start in np.flatnonzero(extremes == rail) * _PART:
+            # two samples more, for runs across the border
+            at_rail = np.flatnonzero(x[start : start + _PART + 2] == rail)
+            found.append(start + at_rail[:-2][at_rail[2:] - at_rail[:-2] == 2])
     return np.unique(np.concatenate(found))
+
+
+def _bursts(grid, ranges):
+    """Epochs with more than twice the usual peak-to-peak amplitude."""
+    amplitude = ranges[1] - ranges[0]
+    first = np.clip(grid.starts // _PART, 0, amplitude.size - 1).astype(int)
+    last = np.clip(grid.stops // _PART + 1, first + 1, amplitude.size).astype(int)
+    largest = [amplitude[low:high].max() for low, high in zip(first, last, strict=True)]
+    return np.array(largest) > 2 * np.median(largest)
 
 
 def _epoch_baseline(x, grid, intact, rows, length):

@@ -77,8 +77,10 @@ def _known_slices(times, period, n_shots):
     """Gap between volumes of a known number of slices, some triggers lost or not."""
     # lost triggers make the span of a volume longer: the shorter ones are complete
     spans = times[n_shots:] - times[:-n_shots]
-    volume = np.percentile(spans, 20)
-    gap = np.median(spans[np.abs(spans - volume) < 3]) - n_shots * period
+    volume = np.percentile(spans, 5)
+    intervals = np.diff(times)
+    period = float(intervals[np.abs(intervals - period) < 3].mean())
+    gap = spans[np.abs(spans - volume) < 3].mean() - n_shots * period
     if not 3 < gap < n_shots * period:
         return Spacing(period)
     return Spacing(period, n_shots, float(gap))
@@ -129,7 +131,8 @@ def drop_doubles(times):
         Without triggers closer than half the usual interval to the one before, if
         these are more than a fifth; single ones are left to :func:`index_triggers`.
     """
-    close = np.r_[False, np.diff(times) < 0.5 * np.median(np.diff(times))]
+    intervals = np.diff(times)
+    close = np.r_[False, intervals < 0.5 * np.percentile(intervals, 75)]
     return times[~close] if close.mean() > 0.2 else times
 
 
