@@ -18,6 +18,7 @@ from .signal.align import align_to_samples, measure_onsets
 from .signal.detect import (
     acquisition_spans,
     artifact_band,
+    artifact_outside,
     find_period,
     shot_period,
     similarity,
@@ -323,12 +324,30 @@ def _complete(raw, runs, alike):
         if parts:
             end = parts[-1].onsets[-1] + run.period
         _log(notes, sfreq, "volume")
-        if np.ptp(x) > 0 and any("no gradient artifact" in note for _, note in notes):
+        visible = not any("no gradient artifact" in note for _, note in notes)
+        if not visible and np.ptp(x) > 0:
             _warn(
                 f"The run from {run.onsets[0] / sfreq:.2f} s shows no gradient "
                 "artifact that repeats. Check the triggers, or leave it uncorrected."
             )
+    if visible:
+        _warn_outside(x, completed, sfreq)
     return completed
+
+
+def _warn_outside(x, runs, sfreq):
+    """Say so if there is artifact that no volume covers."""
+    spans = [
+        (run.onsets[0], run.onsets[-1] + min(run.period, run.last_length))
+        for run in runs
+    ]
+    found = artifact_outside(x, sfreq, spans)
+    if found.size >= 10:
+        _warn(
+            f"{0.05 * found.size:.1f} s outside the volumes look like scanning, the "
+            f"first at {found[0] / sfreq:.2f} s, and are left uncorrected. Check the "
+            "triggers and offset=."
+        )
 
 
 def _misfit(times, spacing):

@@ -161,6 +161,12 @@ def test_stim_values_are_chosen_by_pattern(simulated):
         TriggerDetector("7", stim_channel="STI").fit_transform(raw)
 
 
+def test_artifact_that_no_volume_covers_is_reported(simulated):
+    raw, _ = simulated()
+    with pytest.warns(RuntimeWarning, match="s outside the volumes look like scanning"):
+        TriggerDetector("R128", offset=1.0).fit_transform(raw)
+
+
 def test_triggers_without_any_artifact_are_said_to_be(simulated):
     raw, _ = simulated(gradient=0.0)
     with pytest.warns(RuntimeWarning, match="no gradient artifact that repeats"):

@@ -283,6 +283,42 @@ def end_of_epoch(x, onset, typical):
     return int(np.flatnonzero(cost < cost.min() + 0.002 * cost[-1])[-1]) + 1
 
 
+def artifact_outside(x, sfreq, spans, margin=0.1):
+    """Where a signal outside some spans is as strong as inside.
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        Signal in the artifact band.
+    sfreq : float
+        Sampling frequency in Hz.
+    spans : list of tuple of float
+        First and last sample of each span.
+    margin : float
+        Seconds around the spans that do not count.
+
+    Returns
+    -------
+    times : array
+        Starts, in samples, of the parts of 50 ms with more than a quarter of the
+        amplitude that three quarters of the parts inside stay below.
+    """
+    width = max(1, round(0.05 * sfreq))
+    n_parts = x.size // width
+    amplitude = x[: n_parts * width].reshape(n_parts, width).std(axis=1)
+    starts = width * np.arange(n_parts)
+    inside, near = np.zeros(n_parts, bool), np.zeros(n_parts, bool)
+    for first, last in spans:
+        inside |= (starts >= first) & (starts + width <= last)
+        near |= (starts + width > first - margin * sfreq) & (
+            starts < last + margin * sfreq
+        )
+    if not inside.any():
+        return np.empty(0, int)
+    usual = np.percentile(amplitude[inside], 75)
+    return starts[~near & (amplitude > 0.25 * usual) & (usual > 0)]
+
+
 def shot_period(x, onsets, period, n_shots, max_gap=0.2):
     """Distance of the slice excitations inside volumes that may end with a pause.
 
