@@ -314,7 +314,7 @@ def _complete(raw, runs, alike):
     x = artifact_band(_strongest(raw, 1)[0], sfreq)
     joints = [0, *boundaries(raw), x.size]
     begins = [*(run.onsets[0] for run in runs[1:]), x.size]
-    completed, end = [], 0
+    completed, end, visible = [], 0, False
     for run, begin in zip(runs, begins, strict=True):
         low = max(j for j in joints if j <= run.onsets[0] + 1)
         high = min(j for j in joints if j > run.onsets[0] + 1)
@@ -342,7 +342,7 @@ def _warn_outside(x, runs, sfreq):
         for run in runs
     ]
     found = artifact_outside(x, sfreq, spans)
-    if found.size >= 10:
+    if found.size >= 5:
         _warn(
             f"{0.05 * found.size:.1f} s outside the volumes look like scanning, the "
             f"first at {found[0] / sfreq:.2f} s, and are left uncorrected. Check the "

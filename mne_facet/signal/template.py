@@ -36,7 +36,7 @@ from .baseline import baseline
 # epochs after which the derivatives of the artifact are taken anew
 _SECTION = 96
 # samples in a part of a channel whose range is looked at
-_PART = 512
+_PART = 1024
 
 
 class EpochGrid(NamedTuple):
@@ -186,13 +186,8 @@ def _lenders(grid, intact):
 
 def _ranges(x):
     """Lowest and highest values of successive parts of a channel."""
-    n_whole = x.size // _PART * _PART
-    parts = x[:n_whole].reshape(-1, _PART)
-    lows, highs = parts.min(axis=1), parts.max(axis=1)
-    rest = x[n_whole:]
-    if rest.size:
-        lows, highs = np.r_[lows, rest.min()], np.r_[highs, rest.max()]
-    return lows, highs
+    starts = np.arange(0, x.size, _PART)
+    return np.minimum.reduceat(x, starts), np.maximum.reduceat(x, starts)
 
 
 def _clipped_samples(x, ranges):
