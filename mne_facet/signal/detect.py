@@ -300,7 +300,7 @@ def artifact_outside(x, sfreq, spans, margin=0.1):
     Returns
     -------
     times : array
-        Starts, in samples, of the parts of 50 ms with more than a quarter of the
+        Starts, in samples, of the parts of 50 ms with more than half of the
         amplitude that three quarters of the parts inside stay below.
     """
     width = max(1, round(0.05 * sfreq))
@@ -316,7 +316,7 @@ def artifact_outside(x, sfreq, spans, margin=0.1):
     if not inside.any():
         return np.empty(0, int)
     usual = np.percentile(amplitude[inside], 75)
-    return starts[~near & (amplitude > 0.25 * usual) & (usual > 0)]
+    return starts[~near & (amplitude > 0.5 * usual) & (usual > 0)]
 
 
 def shot_period(x, onsets, period, n_shots, max_gap=0.2):

@@ -35,6 +35,8 @@ from .baseline import baseline
 
 # epochs after which the derivatives of the artifact are taken anew
 _SECTION = 96
+# values in a block of epochs: 3 MB stay in cache, however long the recording
+_BLOCK = 350_000
 # samples in a part of a channel whose range is looked at
 _PART = 1024
 
@@ -104,8 +106,7 @@ def _subtract_grid(clean, x, grid, intact, weights, scale):
     # the amplitude needs no more samples than these, artifact there or not
     body = slice(pad, pad + min(int(widths.min()), 1024))
     good = _lenders(grid, intact)
-    # blocks of about 2 MB stay in cache, and memory does not grow with the recording
-    n_blocks = max(len(rows) * length // 2**18, len(rows) // 256)
+    n_blocks = max(len(rows) * length // _BLOCK, len(rows) // 256)
     n_blocks = max(1, min(n_blocks, len(rows) // 16))
     borders = np.linspace(0, len(rows), n_blocks + 1).astype(int)
     matrix, steps, goes_on = _averaging(weights, good.tobytes(), tuple(borders[:-1]))
@@ -243,9 +244,8 @@ def _gains(epochs, templates, good):
     templates, epochs = np.diff(templates), np.diff(epochs)
     energy = np.einsum("kj,kj->k", templates, templates)
     fit = np.einsum("kj,kj->k", epochs, templates)
-    few = np.flatnonzero(good)[:: max(1, good.sum() // 8)]
-    left = (epochs[few] - templates[few]).var(axis=1)
-    weak = energy < 25 * templates.shape[1] * np.median(left)
+    left = np.einsum("kj,kj->k", epochs, epochs) - 2 * fit + energy
+    weak = energy < 25 * np.median(left[good])
     gain = np.divide(fit, energy, out=np.ones_like(fit), where=energy > 0)
     if not good.all():
         index = np.arange(good.size)
