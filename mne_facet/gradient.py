@@ -219,11 +219,12 @@ def epoch_grids(raw, run, level):
         spans = [(run.onsets, volume_stops)]
     else:
         spans = _slice_spans(run, volume_stops)
-    borders = (
-        np.r_[run.onsets, volume_stops[-1]]
-        if level == "volume" or run.gap
-        else (np.r_[spans[0][0], spans[0][1][-1]])
-    )
+    if level == "slice" and not run.gap:
+        borders = np.r_[spans[0][0], spans[0][1][-1]]
+    elif run.last_length < period:  # no whole period
+        borders = run.onsets
+    else:
+        borders = np.r_[run.onsets, volume_stops[-1]]
     borders = borders[(borders >= 0) & (borders <= raw.n_times)]
     shortest = min((stops - starts).min() for starts, stops in spans)
     fade = int(min(max(4, np.ceil(0.002 * sfreq)), shortest // 4))

@@ -238,5 +238,5 @@ def group_slices(run, n_shots):
         n_shots=count,
         slice_period=run.period,
         period=run.period * n_shots,
-        last_length=run.period * count[-1],
+        last_length=run.period * (count[-1] - 1) + run.last_length,
     )
