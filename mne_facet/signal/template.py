@@ -208,8 +208,9 @@ def _bursts(grid, ranges):
     amplitude = ranges[1] - ranges[0]
     first = np.clip(grid.starts // _PART, 0, amplitude.size - 1).astype(int)
     last = np.clip(grid.stops // _PART + 1, first + 1, amplitude.size).astype(int)
-    largest = [amplitude[low:high].max() for low, high in zip(first, last, strict=True)]
-    return np.array(largest) > 2 * np.median(largest)
+    borders = np.c_[first, last].ravel()
+    largest = np.maximum.reduceat(np.r_[amplitude, 0.0], borders)[::2]
+    return largest > 2 * np.median(largest)
 
 
 def _epoch_baseline(x, grid, intact, rows, length):
