@@ -255,7 +255,7 @@ def _demo(args):
     print(f"Recording  {result.recording}")
     print(f"Corrected  {result.corrected}, as by")
     print(
-        f"           mne-facet correct {result.recording} --triggers R128 "
+        f"           mne-facet correct {result.recording} --triggers R128 --slices 24 "
         f"--format brainvision --out {args.out}"
     )
     print(f"Picture    {result.picture}")
