@@ -104,7 +104,7 @@ def _subtract_grid(clean, x, grid, intact, weights, scale):
     widths = grid.stops - grid.starts
     length = int(np.ceil(widths.max())) + 1 + 2 * pad
     # the amplitude needs no more samples than these, artifact there or not
-    body = slice(pad, pad + min(int(widths.min()), 1024))
+    body = slice(pad, pad + min(int(np.median(widths)), 1024))
     good = _lenders(grid, intact)
     n_blocks = max(len(rows) * length // _BLOCK, len(rows) // 256)
     n_blocks = max(1, min(n_blocks, len(rows) // 16))
