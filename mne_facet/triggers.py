@@ -319,12 +319,11 @@ def _complete(raw, runs, alike):
         low = max(j for j in joints if j <= run.onsets[0] + 1)
         high = min(j for j in joints if j > run.onsets[0] + 1)
         limits = max(low, end), min(high, begin)
-        parts, notes = complete_run(x, run, limits, alike)
+        parts, notes, visible = complete_run(x, run, limits, alike)
         completed += parts
         if parts:
             end = parts[-1].onsets[-1] + run.period
         _log(notes, sfreq, "volume")
-        visible = not any("no gradient artifact" in note for _, note in notes)
         if not visible and np.ptp(x) > 0:
             _warn(
                 f"The run from {run.onsets[0] / sfreq:.2f} s shows no gradient "

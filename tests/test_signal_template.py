@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from mne_facet.signal.averaging import moving_weights, weighted_average
+from mne_facet.signal.averaging import increments, moving_weights, running_product
 from mne_facet.signal.baseline import baseline
 from mne_facet.signal.template import EpochGrid, subtract_templates
 from mne_facet.signal.timing import fit_clock
@@ -71,7 +71,12 @@ def test_running_product_equals_the_plain_matrix(window):
     good = rng.random(120) > 0.2
     weights = moving_weights(good, window)
     expected = weights.toarray() @ epochs
-    np.testing.assert_allclose(weighted_average(weights, epochs), expected, atol=1e-13)
+    steps, goes_on = increments(weights, [0, 70])
+    first, second = (
+        running_product(steps, goes_on, epochs, start, stop, 0)
+        for start, stop in ((0, 70), (70, 120))
+    )
+    np.testing.assert_allclose(np.vstack([first, second]), expected, atol=1e-13)
 
 
 @pytest.mark.parametrize("period", [400.0, 400.617, 33.3])

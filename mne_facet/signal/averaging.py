@@ -46,31 +46,12 @@ def moving_weights(good, window):
     )
 
 
-def weighted_average(weights, epochs):
-    """Templates ``W X``, each from the one before.
-
-    Neighbouring rows of ``W`` share most of their epochs, so the sparse difference
-    ``W_k - W_{k-1}`` is multiplied and the rows are summed up: the cost does not
-    depend on the window.
-
-    Parameters
-    ----------
-    weights : scipy.sparse.csr_array, shape (n_epochs, n_epochs)
-        Averaging matrix.
-    epochs : array, shape (n_epochs, length)
-        Epochs.
-
-    Returns
-    -------
-    templates : array, shape (n_epochs, length)
-        ``weights @ epochs`` to rounding.
-    """
-    steps, goes_on = increments(weights, [0])
-    return running_product(steps, goes_on, epochs, 0, len(epochs), 0)
-
-
 def increments(weights, restarts):
     """Rows of an averaging matrix as differences to the row before.
+
+    Neighbouring rows share most of their epochs, so the product with the epochs costs
+    little when the sparse difference is multiplied and the rows are summed up; and
+    its cost does not depend on the window.
 
     Parameters
     ----------

@@ -238,9 +238,7 @@ def start_offset(x, onsets, search):
         return 0
     template = np.diff(np.median(gather(x, later, 2 * search + 1), axis=0))
     begin = np.diff(gather(x, starts[:1], 2 * search + 1)[0])
-    silence = np.r_[0, np.cumsum(begin**2)]
-    artifact = np.r_[0, np.cumsum((begin - template) ** 2)]
-    cost = silence + artifact[-1] - artifact
+    cost = _change_cost(begin**2, (begin - template) ** 2)
     # better than artifact all along, and than silence up to the first onset
     if cost.min() > 0.8 * min(cost[0], cost[search]):
         return 0
@@ -249,6 +247,12 @@ def start_offset(x, onsets, search):
     # a start that is a little early costs nothing, one that is late leaves artifact
     unsure = offset < 0.05 * search or cost.min() > 0.5 * cost[search]
     return 0 if offset > 0 and unsure else offset
+
+
+def _change_cost(before, after):
+    """Sum of `before` up to each point and of `after` from there on."""
+    before, after = np.r_[0, np.cumsum(before)], np.r_[0, np.cumsum(after)]
+    return before + after[-1] - after
 
 
 def end_of_epoch(x, onset, typical):
@@ -275,9 +279,7 @@ def end_of_epoch(x, onset, typical):
     if start < 0 or start + typical.size > x.size:
         return typical.size
     epoch = np.diff(x[start : start + typical.size])
-    artifact = np.r_[0, np.cumsum((epoch - np.diff(typical)) ** 2)]
-    silence = np.r_[0, np.cumsum(epoch**2)]
-    cost = artifact + silence[-1] - silence
+    cost = _change_cost((epoch - np.diff(typical)) ** 2, epoch**2)
     if cost.min() > 0.8 * cost[-1]:
         return typical.size
     return int(np.flatnonzero(cost < cost.min() + 0.002 * cost[-1])[-1]) + 1

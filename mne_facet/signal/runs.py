@@ -150,6 +150,8 @@ def complete_run(x, run, limits=None, alike=0.9):
         The run, in pieces where volumes without artifact were left out.
     notes : list of tuple (float, str)
         Time in samples and what was done there.
+    visible : bool
+        Whether the volumes resemble each other; if not, nothing is done.
     """
     typical = typical_epoch(x, run.onsets, int(run.period))
     correlation, ratio = similarity(x, run.onsets, typical)
@@ -162,7 +164,8 @@ def complete_run(x, run, limits=None, alike=0.9):
             run = run._replace(onsets=triggered, residual=0 * run.residual)
             return complete_run(x, run, limits, alike)
     if not usual > 0.5:
-        return [run], [(run.onsets[0], "no gradient artifact visible, kept as it is")]
+        note = "shows no gradient artifact, kept as it is"
+        return [run], [(run.onsets[0], note)], False
     n_shots = run.n_shots.max()
     if n_shots > 1 and np.isclose(run.slice_period * n_shots, run.period):
         shots = shot_period(x, run.onsets, run.period, n_shots)
@@ -175,7 +178,7 @@ def complete_run(x, run, limits=None, alike=0.9):
     parts = np.split(kept, np.flatnonzero(np.diff(kept) > 1) + 1)
     runs = [select_volumes(run, part) for part in parts if part.size]
     if not runs:
-        return runs, sorted(notes)
+        return runs, sorted(notes), True
     low, high = limits or (0, x.size)
     least = alike * usual
     runs[0] = _extend(x, runs[0], -1, typical, least, low, notes)
@@ -184,7 +187,7 @@ def complete_run(x, run, limits=None, alike=0.9):
     else:
         runs[-1] = runs[-1]._replace(last_length=last_length)
         notes.append((run.onsets[-1] + last_length, "is where the scan was stopped"))
-    return runs, sorted(notes)
+    return runs, sorted(notes), True
 
 
 def select_volumes(run, index):

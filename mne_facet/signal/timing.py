@@ -237,12 +237,8 @@ def _walk(times, spacing, n_ahead, late, phase, max_steps=None):
     taken, index = [0], [phase]
     while taken[-1] + 1 < times.size and (max_steps is None or len(taken) < max_steps):
         found = _next_trigger(times, taken[-1], expected[index[-1] % spacing.n_shots])
-        if (
-            found is None
-            and late
-            and _late_volume(times, taken[-1], index[-1], spacing)
-        ):
-            found = taken[-1] + 1, 1
+        if found is None and late:
+            found = _late_volume(times, taken[-1], index[-1], spacing)
         if found is None:
             break
         taken.append(found[0])
