@@ -1,6 +1,7 @@
 """Removes fMRI gradient and pulse artifacts from EEG, for MNE-Python."""
 
 from . import _pipe
+from ._base import ChannelTransformer, RawTransformer
 from .batch import correct_files
 from .filters import Filter, NotchFilter, Resample
 from .gradient import AAS
@@ -12,8 +13,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AAS",
+    "ChannelTransformer",
     "Filter",
     "NotchFilter",
+    "RawTransformer",
     "Resample",
     "TriggerAligner",
     "TriggerDetector",

@@ -1,13 +1,18 @@
 """What every estimator shares: checks, lists of recordings, channels in parallel."""
 
-from functools import cache
+from functools import cache, partial
 
 import mne
 import numpy as np
+from joblib.parallel import ThreadingBackend, get_active_backend
 from mne._fiff.pick import _picks_to_idx  # no public equal; used here only
 from mne.parallel import parallel_func
+from mne.utils import logger
 from sklearn.base import BaseEstimator, TransformerMixin
 from threadpoolctl import ThreadpoolController
+
+# seconds of work below which starting workers is not worth it
+_WORTHWHILE = 0.2
 
 
 class RawTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -80,6 +85,113 @@ class RawTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
         return tags
 
 
+class ChannelTransformer(RawTransformer):
+    """A step that treats each channel by itself.
+
+    A subclass has the parameters `picks`, `copy`, `n_jobs` and `verbose` and implements
+    ``_plan(raw, picks)``: it looks at the recording as a whole and returns a function
+    of one channel, array of shape (n_times,), to a new one. That function, and what it
+    carries along, must be picklable: ``functools.partial`` of a function of a module.
+    It may also return a pair, the new array and a note (str or None) for the log.
+
+    In return, channels run in parallel and in blocks, from memory or from disk, with
+    the same result.
+
+    Examples
+    --------
+    >>> from functools import partial
+    >>> from scipy.signal import detrend
+    >>> from mne_facet import ChannelTransformer, simulate_raw
+    >>> class Detrend(ChannelTransformer):
+    ...     def __init__(
+    ...         self, kind="linear", *, picks=None, copy=True, n_jobs=None, verbose=None
+    ...     ):
+    ...         self.kind = kind
+    ...         self.picks = picks
+    ...         self.copy = copy
+    ...         self.n_jobs = n_jobs
+    ...         self.verbose = verbose
+    ...
+    ...     def _plan(self, raw, picks):
+    ...         return partial(detrend, type=self.kind)
+    >>> raw, truth = simulate_raw(duration=20, n_eeg=2, sfreq=1000)
+    >>> flat = Detrend(n_jobs=2).fit_transform(raw)
+    """
+
+    # whether _plan looks at the data, so that no other step may be under way
+    _plan_needs_data = True
+    # what a channel costs: time, and arrays of its size at a time, the new one included
+    _ns_per_sample = 20.0
+    _n_arrays = 3.0
+
+    def _correct(self, raw):
+        correct_channels([self], raw, self.n_jobs)
+        return raw
+
+    def _pick_channels(self, raw):
+        return pick_channels(raw, self.picks, name=type(self).__name__)
+
+    def _finish(self, raw, picks):
+        """Change what belongs to the recording as a whole, after all channels."""
+
+
+def correct_channels(steps, raw, n_jobs=None, block_size=None):
+    """Run channelwise steps one after the other on each channel, block by block.
+
+    Parameters
+    ----------
+    steps : list of ChannelTransformer
+        The steps. Only the first may make its plan from the data.
+    raw : mne.io.Raw
+        Changed in place.
+    n_jobs, block_size : int | None
+        As in :func:`apply_channels`.
+    """
+    names = [type(step).__name__ for step in steps]
+    all_picks = [step._pick_channels(raw) for step in steps]
+    check_data(raw, all_picks[0], name=names[0])
+    funcs = [
+        step._plan(raw, picks) for step, picks in zip(steps, all_picks, strict=True)
+    ]
+    notes = [{} for _ in steps]
+    for picks, chosen in _same_steps(all_picks):
+        results = apply_channels(
+            partial(_chain, funcs=[funcs[i] for i in chosen]),
+            raw,
+            picks,
+            n_jobs,
+            block_size=block_size,
+            ns_per_sample=sum(steps[i]._ns_per_sample for i in chosen),
+        )
+        for pick, said in zip(picks, results, strict=True):
+            for i, note in zip(chosen, said, strict=True):
+                if note is not None:
+                    notes[i].setdefault(note, []).append(raw.ch_names[pick])
+    for step, name, picks, said in zip(steps, names, all_picks, notes, strict=True):
+        for note, channels in said.items():
+            logger.info(f"{name}: {', '.join(channels)}: {note}")
+        step._finish(raw, picks)
+
+
+def _same_steps(all_picks):
+    """Channels that go through the same steps, and the numbers of these steps."""
+    groups = {}
+    for pick in sorted(set().union(*map(set, all_picks))):
+        chosen = tuple(i for i, picks in enumerate(all_picks) if pick in picks)
+        groups.setdefault(chosen, []).append(pick)
+    return [(picks, chosen) for chosen, picks in groups.items()]
+
+
+def _chain(x, funcs):
+    """Apply functions one after the other; return the notes they made."""
+    notes = []
+    for func in funcs:
+        result = func(x)
+        x, note = result if isinstance(result, tuple) else (result, None)
+        notes.append(note)
+    return x, notes
+
+
 def _as_list(X):
     return X if isinstance(X, (list, tuple)) else [X]
 
@@ -118,15 +230,19 @@ def pick_channels(raw, picks=None, *, name):
 
 def check_data(raw, picks, *, name):
     """Raise ValueError if a channel holds NaN or Inf, or if all are flat."""
-    # one pass: the sum of squares is finite if all values are
-    broken = [p for p in picks if not np.isfinite(raw._data[p] @ raw._data[p])]
+    broken, flat = [], []
+    for pick in picks:
+        x = raw._data[pick]
+        # one pass: the sum of squares is finite if all values are
+        if not np.isfinite(x @ x):
+            broken.append(raw.ch_names[pick])
+        flat.append(_is_flat(x))
     if broken:
         raise ValueError(
-            f"{name} needs finite data, got NaN or Inf in "
-            f"{', '.join(raw.ch_names[p] for p in broken)}. Interpolate these samples "
-            "or leave the channels out with picks=."
+            f"{name} needs finite data, got NaN or Inf in {', '.join(broken)}. "
+            "Interpolate these samples or leave the channels out with picks=."
         )
-    if all(_is_flat(raw._data[p]) for p in picks):
+    if all(flat):
         raise ValueError(
             f"{name} needs a signal, but all {len(picks)} channels are flat. "
             "Check the recording and picks=."
@@ -137,8 +253,10 @@ def _is_flat(x):
     return x[0] == x[x.size // 2] == x[-1] and np.ptp(x) == 0
 
 
-def apply_channels(func, raw, picks, n_jobs=None, **kwargs):
-    """Set ``raw._data[p] = func(raw._data[p], **kwargs)`` for each pick.
+def apply_channels(
+    func, raw, picks, n_jobs=None, *, block_size=None, ns_per_sample=20.0
+):
+    """Set ``raw._data[p], note = func(raw._data[p])`` for each pick.
 
     Threads share the data and numpy releases the GIL; a backend chosen with
     `joblib.parallel_config` wins. Results are equal bit for bit for every `n_jobs`:
@@ -147,7 +265,7 @@ def apply_channels(func, raw, picks, n_jobs=None, **kwargs):
     Parameters
     ----------
     func : callable
-        Takes one channel, array of shape (n_times,), returns a new one.
+        Takes one channel, array of shape (n_times,), returns a new one and a note.
     raw : mne.io.Raw
         Changed in place.
     picks : array of int
@@ -155,27 +273,55 @@ def apply_channels(func, raw, picks, n_jobs=None, **kwargs):
     n_jobs : int | None
         Number of channels at a time; -1 all cores; None 1, or what
         `joblib.parallel_config` says.
-    **kwargs : dict
-        Passed to `func`.
+    block_size : int | None
+        Channels whose results are held before they are written back; None: 4 times
+        the number of jobs, so that few wait for the last one.
+    ns_per_sample : float
+        What `func` takes. Less than 0.2 s of work is done in the calling thread, unless
+        a backend other than threads was chosen.
+
+    Returns
+    -------
+    notes : list
+        One per pick.
     """
     # prefer="threads" with n_jobs=None would override a surrounding parallel_config
     prefer = None if n_jobs is None else "threads"
     parallel, p_func, n_jobs = parallel_func(
         _one_blas_thread, n_jobs, prefer=prefer, max_jobs=len(picks), verbose="ERROR"
     )
-    step = 1 if n_jobs == 1 else 4 * n_jobs
+    seconds = 1e-9 * ns_per_sample * raw.n_times * len(picks)
+    if n_jobs > 1 and seconds < _WORTHWHILE and not _backend_is_named():
+        logger.info(
+            f"1 job, not {n_jobs}: {len(picks)} channel(s) of {raw.n_times} samples "
+            f"take {seconds:.2g} s"
+        )
+        parallel, p_func, n_jobs = parallel_func(_one_blas_thread, 1)
+    if n_jobs == 1:
+        block_size = 1
+    elif block_size is None:
+        block_size = 4 * n_jobs
+    notes = []
     # the limit out here as well: threads that leave theirs must not lift it for others
     with _blas().limit(limits=1, user_api="blas"):
-        for start in range(0, len(picks), step):
-            block = picks[start : start + step]
-            results = parallel(p_func(func, raw._data[p], kwargs) for p in block)
-            for pick, result in zip(block, results, strict=True):
-                raw._data[pick] = result
+        for start in range(0, len(picks), block_size):
+            block = picks[start : start + block_size]
+            results = parallel(p_func(func, raw._data[p]) for p in block)
+            for pick, (x, note) in zip(block, results, strict=True):
+                raw._data[pick] = x
+                notes.append(note)
+    return notes
 
 
-def _one_blas_thread(func, x, kwargs):
+def _backend_is_named():
+    """Whether a surrounding `joblib.parallel_config` asks for more than threads."""
+    backend, _ = get_active_backend(prefer="threads")
+    return not isinstance(backend, ThreadingBackend)
+
+
+def _one_blas_thread(func, x):
     with _blas().limit(limits=1, user_api="blas"):
-        return func(x, **kwargs)
+        return func(x)
 
 
 @cache

@@ -1,9 +1,52 @@
 """MNE's filters as Pipeline steps."""
 
-from ._base import RawTransformer, pick_channels
+from functools import partial
+
+import mne
+import numpy as np
+from mne.utils import logger
+
+from ._base import ChannelTransformer, RawTransformer
 
 
-class Filter(RawTransformer):
+class _ChannelFilter(ChannelTransformer):
+    """A method of Raw that filters, on one channel at a time."""
+
+    _plan_needs_data = False
+    _ns_per_sample = 60.0
+    _n_arrays = 4.0
+
+    def _filtering(self, raw, method, *args):
+        logger.info(f"{type(self).__name__}: {method}{args}")
+        # MNE filters the parts between these separately
+        kept = [
+            text.upper().startswith(("EDGE", "BAD_ACQ_SKIP"))
+            for text in raw.annotations.description
+        ]
+        borders = mne.Annotations(
+            raw.annotations.onset[kept] - raw.first_time,
+            raw.annotations.duration[kept],
+            raw.annotations.description[kept],
+        )
+        return partial(
+            _run_method,
+            method=method,
+            args=args,
+            options={"method": self.method, "picks": [0], "verbose": "ERROR"},
+            sfreq=raw.info["sfreq"],
+            borders=borders,
+        )
+
+
+def _run_method(x, method, args, options, sfreq, borders):
+    info = mne.create_info(1, sfreq, "eeg")
+    raw = mne.io.RawArray(x[np.newaxis], info, copy="data", verbose="ERROR")
+    raw.set_annotations(borders)
+    getattr(raw, method)(*args, **options)
+    return raw._data[0]
+
+
+class Filter(_ChannelFilter):
     """Low-pass, high-pass or band-pass filter, see :meth:`mne.io.Raw.filter`.
 
     Correct the artifacts first: a low-pass alone leaves every harmonic below its
@@ -20,7 +63,7 @@ class Filter(RawTransformer):
     copy : bool
         Whether to leave the input as it is and return a copy.
     n_jobs : int | None
-        As in MNE.
+        Channels to process at a time, as in :class:`AAS`.
     verbose : bool | str | int | None
         As in MNE.
 
@@ -51,17 +94,26 @@ class Filter(RawTransformer):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def _correct(self, raw):
-        return raw.filter(
-            self.l_freq,
-            self.h_freq,
-            picks=pick_channels(raw, self.picks, name="Filter"),
-            method=self.method,
-            n_jobs=self.n_jobs,
+    def _plan(self, raw, picks):
+        return self._filtering(raw, "filter", self.l_freq, self.h_freq)
+
+    def _finish(self, raw, picks):
+        """Set the pass band of the recording, by the rules of MNE."""
+        low, high = self.l_freq, self.h_freq
+        band_stop = None not in (low, high) and low >= high
+        data_channels = mne.pick_types(
+            raw.info, meg=True, eeg=True, ecog=True, seeg=True, dbs=True, exclude=()
         )
+        if band_stop or not np.isin(data_channels, picks).all():
+            return
+        with raw.info._unlock():
+            if high is not None:
+                raw.info["lowpass"] = min(float(high), raw.info["lowpass"])
+            if low is not None:
+                raw.info["highpass"] = max(float(low), raw.info["highpass"])
 
 
-class NotchFilter(RawTransformer):
+class NotchFilter(_ChannelFilter):
     """Notch filter, see :meth:`mne.io.Raw.notch_filter`.
 
     Parameters
@@ -76,7 +128,7 @@ class NotchFilter(RawTransformer):
     copy : bool
         Whether to leave the input as it is and return a copy.
     n_jobs : int | None
-        As in MNE.
+        Channels to process at a time, as in :class:`AAS`.
     verbose : bool | str | int | None
         As in MNE.
 
@@ -104,13 +156,8 @@ class NotchFilter(RawTransformer):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def _correct(self, raw):
-        return raw.notch_filter(
-            self.freqs,
-            picks=pick_channels(raw, self.picks, name="NotchFilter"),
-            method=self.method,
-            n_jobs=self.n_jobs,
-        )
+    def _plan(self, raw, picks):
+        return self._filtering(raw, "notch_filter", self.freqs)
 
 
 class Resample(RawTransformer):

@@ -7,7 +7,7 @@ import mne
 import numpy as np
 from mne.utils import logger
 
-from ._base import RawTransformer, apply_channels, check_data, pick_channels
+from ._base import ChannelTransformer
 from ._events import get_runs, overlaps_bad
 from .signal.averaging import moving_weights
 from .signal.template import EpochGrid, subtract_templates, template_error
@@ -15,7 +15,7 @@ from .signal.template import EpochGrid, subtract_templates, template_error
 _WEIGHTS = {"moving": moving_weights}
 
 
-class AAS(RawTransformer):
+class AAS(ChannelTransformer):
     """Average artifact subtraction.
 
     Every volume (or slice) is corrected with the average of other ones from the
@@ -116,10 +116,8 @@ class AAS(RawTransformer):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def _correct(self, raw):
+    def _plan(self, raw, picks):
         self._check_parameters()
-        picks = pick_channels(raw, self.picks, name="AAS")
-        check_data(raw, picks, name="AAS")
         runs = get_runs(raw, self.description, name="AAS")
         subtract = partial(
             subtract_templates,
@@ -133,8 +131,7 @@ class AAS(RawTransformer):
             f"{len(runs)} run(s), {self.weights} average of {self.window}, "
             f"{len(picks)} channels"
         )
-        apply_channels(subtract, raw, picks, self.n_jobs, grids=grids)
-        return raw
+        return partial(subtract, grids=grids)
 
     def _check_parameters(self):
         if not isinstance(self.window, Integral) or self.window < 2:

@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from mne_facet import simulate_raw
+from mne_facet import _base, simulate_raw
 
 mne.set_log_level("WARNING")
+
+
+@pytest.fixture(autouse=True)
+def _parallel_however_small(monkeypatch):
+    monkeypatch.setattr(_base, "_WORTHWHILE", 0.0)
 
 
 @pytest.fixture(scope="session", autouse=True)
