@@ -2,7 +2,10 @@
 
 from . import _pipe
 from ._base import ChannelTransformer, RawTransformer
-from .batch import correct_files
+from ._memory import estimate_memory
+from .batch import FileResult, correct_files, plan
+from .benchmark import benchmark_scaling, plot_scaling
+from .blockwise import Blockwise
 from .filters import Filter, NotchFilter, Resample
 from .gradient import AAS
 from .recipes import recipe
@@ -13,14 +16,20 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AAS",
+    "Blockwise",
     "ChannelTransformer",
+    "FileResult",
     "Filter",
     "NotchFilter",
     "RawTransformer",
     "Resample",
     "TriggerAligner",
     "TriggerDetector",
+    "benchmark_scaling",
     "correct_files",
+    "estimate_memory",
+    "plan",
+    "plot_scaling",
     "recipe",
     "simulate_raw",
     "trigger_report",

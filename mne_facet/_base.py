@@ -24,6 +24,10 @@ class RawTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
     """
 
     _needs_data = True
+    # what the estimator does several of at a time
+    parallel_over = None
+    # arrays of the size of one channel that it needs beside the data
+    _n_arrays = 2.0
 
     def fit(self, X, y=None):
         """Check the recording; there is nothing to learn from it.
@@ -118,11 +122,13 @@ class ChannelTransformer(RawTransformer):
     >>> flat = Detrend(n_jobs=2).fit_transform(raw)
     """
 
+    parallel_over = "channels"
     # whether _plan looks at the data, so that no other step may be under way
     _plan_needs_data = True
     # what a channel costs: time, and arrays of its size at a time, the new one included
     _ns_per_sample = 20.0
     _n_arrays = 3.0
+    _n_arrays_to_plan = 3.0
 
     def _correct(self, raw):
         correct_channels([self], raw, self.n_jobs)
@@ -317,6 +323,19 @@ def _backend_is_named():
     """Whether a surrounding `joblib.parallel_config` asks for more than threads."""
     backend, _ = get_active_backend(prefer="threads")
     return not isinstance(backend, ThreadingBackend)
+
+
+def is_distributed():
+    """Whether a surrounding `joblib.parallel_config` names a cluster's backend.
+
+    Returns
+    -------
+    distributed : bool
+        True for dask, ray and the like, False for threads and processes of this
+        machine.
+    """
+    backend, _ = get_active_backend()
+    return type(backend).__module__ != "joblib._parallel_backends"
 
 
 def _one_blas_thread(func, x):

@@ -8,7 +8,8 @@ import mne
 import numpy as np
 from scipy.signal import butter, sosfiltfilt, welch
 
-from .batch import correct_files, write_file
+from ._files import write_file
+from .batch import correct_files
 from .recipes import recipe
 from .simulate import simulate_raw
 

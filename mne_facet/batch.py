@@ -1,4 +1,4 @@
-"""Correct files: read, correct, write, one by one."""
+"""Correct files: read, correct, write, several at a time."""
 
 import glob
 import importlib.util
@@ -6,50 +6,45 @@ import os
 import re
 import time
 import traceback
-import warnings
-from contextlib import nullcontext
-from copy import copy
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import mne
 import numpy as np
-from joblib import parallel_config
-from mne.utils import logger
+from joblib import Parallel, delayed
+from mne.utils import ProgressBar, logger
 from sklearn.base import clone
 
-from ._events import annotation_samples
-
-# the main file, which names the others, comes first
-_EXTENSIONS = {
-    "fif": (".fif",),
-    "edf": (".edf",),
-    "brainvision": (".vhdr", ".eeg", ".vmrk"),
-    "eeglab": (".set",),
-}
-
-_PACKAGES = {"edf": "edfio", "brainvision": "pybv", "eeglab": "eeglabio"}
-
-# MNE only warns of these and goes on with a part of the recording
-_INCOMPLETE = "|".join(
-    [
-        r"Omitted \d+ annotation",
-        "Number of records from the header does not match the file size",
-        "Invalid tag with only",
-        "FIF tag directory missing",
-        "FIF raw buffer could not be read",
-        "Missing header in",
-        "MarkerFile .* not found; no annotations",
-    ]
+from ._files import (
+    EXTENSIONS,
+    PACKAGES,
+    all_files,
+    read_file,
+    remove_leftovers,
+    source_files,
+    temporary_folder,
+    write_file,
 )
-
-# what MNE says of exports that are as they should be
-_EXPECTED = re.compile(
-    "Encountered data in '.*' format. Converting to float32"
-    "|Encountered unsupported non-voltage units"
-    "|EDF format requires equal-length data blocks"
+from ._log import captured_log
+from ._memory import peak_memory, reset_peak_memory
+from ._plan import FilePlan, make_plan
+from ._provenance import (
+    describe_files,
+    describe_value,
+    is_complete,
+    is_untouched,
+    is_up_to_date,
+    make_sidecar,
+    parameters,
+    read_sidecar,
+    versions,
+    write_dataset_description,
 )
+from .blockwise import Blockwise
+from .triggers import trigger_report
 
 
 class FileResult(NamedTuple):
@@ -61,22 +56,45 @@ class FileResult(NamedTuple):
         The recording.
     output : pathlib.Path | None
         The corrected recording; None if there is none.
-    status : "ok" | "failed"
-        Whether the file was corrected and written.
+    status : "ok" | "failed" | "skipped"
+        Whether the file was corrected and written; skipped if that had been done
+        before, with the same parameters and versions.
     error : str | None
         Type and message of the error.
     traceback : str | None
         Where it happened.
-    seconds : float
-        Time for reading, correcting and writing.
+    seconds, cpu_seconds : float
+        Time for reading, correcting and writing, of the clock and of the processor.
+    peak_memory : float | None
+        Highest memory of the process during that time in bytes; None where the
+        system does not say.
+    metrics : dict
+        Numbers that tell what was done: ``n_volumes``, ``n_restored``, ``n_dropped``,
+        ``rms_before`` and ``rms_after`` (uV, median over channels).
     """
 
     source: Path
     output: Path | None
     status: str
-    error: str | None
-    traceback: str | None
-    seconds: float
+    error: str | None = None
+    traceback: str | None = None
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory: float | None = None
+    metrics: dict = {}
+
+
+class _Job(NamedTuple):
+    """All that the correction of one file needs to know."""
+
+    estimator: object
+    source: Path
+    output: Path
+    fmt: str
+    overwrite: bool
+    reader: object
+    request: dict
+    plan: FilePlan | None
 
 
 def correct_files(
@@ -84,12 +102,15 @@ def correct_files(
     files,
     out_dir,
     *,
+    n_jobs=None,
+    memory_limit=None,
     fmt="fif",
     desc="facet",
     overwrite=False,
     on_error="continue",
-    n_jobs=None,
+    progress=True,
     reader=None,
+    verbose=None,
 ):
     """Correct recordings and write them to a folder.
 
@@ -99,25 +120,35 @@ def correct_files(
         The correction, for example :func:`recipe`. Every file gets a clone of it.
     files : path-like | list of path-like
         The recordings: files of any format that `mne.io.read_raw` knows, or patterns
-        such as ``"sub-*/eeg/*.vhdr"``.
+        such as ``"sub-*/eeg/*.vhdr"``, or the paths of MNE-BIDS.
     out_dir : path-like
         Folder to write to, made if it does not exist.
+    n_jobs : int | None
+        Files times channels to process at a time: several files if there are enough
+        that are small enough, else several channels of one file; -1 all cores;
+        None 1, or what ``joblib.parallel_config`` says.
+    memory_limit : float | str | None
+        Bytes for all processes together, or a text such as ``"4GB"``; None: 80 % of
+        what is free. Larger recordings are corrected block by block from a temporary
+        file beside the output, if `fmt` is "fif".
     fmt : "fif" | "edf" | "brainvision" | "eeglab"
         Format to write; see Notes for what each keeps.
     desc : str
         Letters and digits for the name of the output, as in BIDS:
         ``sub-01_task-rest_eeg.vhdr`` becomes ``sub-01_task-rest_desc-facet_eeg.fif``.
     overwrite : bool
-        Whether to replace outputs that exist. Inputs are never replaced.
+        Whether to make outputs anew that are up to date, and to replace files that
+        were not written by this function. Inputs are never replaced.
     on_error : "continue" | "raise"
         What to do if a file cannot be corrected: go on with the next one and say so
         in its result, or stop.
-    n_jobs : int | None
-        Channels to process at a time, for estimators that have ``n_jobs=None``;
-        -1 all cores; None leaves it to ``joblib.parallel_config``.
+    progress : bool
+        Whether to show a progress bar.
     reader : callable | None
         Takes a path, returns a Raw; None: ``mne.io.read_raw``. For channel types,
         events or montages that the files lack.
+    verbose : bool | str | int | None
+        As in MNE; False also hides the progress bar.
 
     Returns
     -------
@@ -141,6 +172,16 @@ def correct_files(
     temporary folder beside its place and moved there when it is finished. Files that
     are shorter than their header says are errors, also where MNE reads what is left.
 
+    A JSON file beside each output tells what it was made of: the recording and its
+    SHA-256, the parameters, versions of the software, triggers and what was repaired,
+    and every line of the log. Where it shows that nothing has changed, the file is
+    skipped. Recordings that lie in folders as in BIDS (``sub-01/eeg``) are written to
+    the same folders below `out_dir`, which gets a ``dataset_description.json``.
+
+    Files run in processes, channels in threads; the ``backend`` of a surrounding
+    ``joblib.parallel_config`` is used instead, for example that of a dask cluster.
+    If a worker process dies, its file is tried once more by itself.
+
     What the formats keep; what they do not keep is logged:
 
     - ``"fif"``: everything. Data are single precision. So are onsets of annotations
@@ -159,38 +200,75 @@ def correct_files(
 
     Examples
     --------
-    >>> from mne_facet import recipe
-    >>> from mne_facet.batch import correct_files
+    >>> from mne_facet import correct_files, recipe
     >>> results = correct_files(
     ...     recipe("aas", triggers="R128", n_slices=32),
     ...     "sub-*/eeg/*_eeg.vhdr",
     ...     "derivatives",
+    ...     n_jobs=-1,
     ... )  # doctest: +SKIP
     """
     _check_options(fmt, desc, on_error)
-    sources = _find_files(files)
+    sources = find_files(files)
     out_dir = Path(out_dir)
     outputs = [_output_path(source, out_dir, fmt, desc) for source in sources]
     _check_collisions(sources, outputs, fmt)
-    _make_folder(out_dir)
-    context = nullcontext()
-    if n_jobs is not None:
-        context = parallel_config(backend="threading", n_jobs=n_jobs)
-    with context:
-        return [
-            _attempt(estimator, source, output, fmt, overwrite, on_error, reader)
-            for source, output in zip(sources, outputs, strict=True)
-        ]
+    _make_folders(out_dir, outputs)
+    request = {
+        "estimator": parameters(estimator),
+        "reader": describe_value(reader),
+        "format": fmt,
+        "versions": {name: versions()[name] for name in ("mne_facet", "mne")},
+    }
+    jobs = [
+        _Job(estimator, source, output, fmt, overwrite, reader, request, None)
+        for source, output in zip(sources, outputs, strict=True)
+    ]
+    with mne.use_log_level(verbose):
+        results = _skip(jobs)
+        rest = [job for job in jobs if job.source not in results]
+        if rest:
+            _run(rest, results, n_jobs, memory_limit, on_error, progress)
+    return [results[source] for source in sources]
+
+
+def plan(
+    estimator,
+    files,
+    *,
+    n_jobs=None,
+    memory_limit=None,
+    fmt="fif",
+    reader=None,
+):
+    """Say what :func:`correct_files` would run where, from the headers of the files.
+
+    Parameters
+    ----------
+    estimator, files, n_jobs, memory_limit, fmt, reader
+        As in :func:`correct_files`.
+
+    Returns
+    -------
+    plan : Plan
+        Prints as a table.
+
+    Examples
+    --------
+    >>> from mne_facet import plan, recipe
+    >>> print(plan(recipe(), "sub-*/eeg/*_eeg.vhdr", n_jobs=4))  # doctest: +SKIP
+    """
+    return make_plan(estimator, find_files(files), n_jobs, memory_limit, fmt, reader)
 
 
 def _check_options(fmt, desc, on_error):
     for name, value, allowed in (
-        ("fmt", fmt, list(_EXTENSIONS)),
+        ("fmt", fmt, list(EXTENSIONS)),
         ("on_error", on_error, ["continue", "raise"]),
     ):
         if value not in allowed:
             raise ValueError(f"{name}={value!r} is unknown. Allowed are {allowed}.")
-    package = _PACKAGES.get(fmt)
+    package = PACKAGES.get(fmt)
     if package and importlib.util.find_spec(package) is None:
         raise ImportError(
             f"fmt={fmt!r} needs {package}, which is not installed. Use "
@@ -200,17 +278,27 @@ def _check_options(fmt, desc, on_error):
         raise ValueError(f"desc={desc!r} must be letters and digits, as in BIDS.")
 
 
-def _find_files(files):
+def find_files(files):
+    """Files that paths and patterns name.
+
+    Parameters
+    ----------
+    files : path-like | list of path-like
+        Paths and patterns.
+
+    Returns
+    -------
+    found : list of pathlib.Path
+        Those of a pattern sorted.
+    """
     if isinstance(files, (str, os.PathLike)):
         files = [files]
     found = []
-    for name in files:
-        matches = (
-            [name] if Path(name).exists() else glob.glob(str(name), recursive=True)
-        )
+    for name in map(os.fspath, files):
+        matches = [name] if Path(name).exists() else glob.glob(name, recursive=True)
         if not matches:
             raise FileNotFoundError(
-                f"No file found for {str(name)!r}. Check the path; relative ones start "
+                f"No file found for {name!r}. Check the path; relative ones start "
                 f"from {Path.cwd()}."
             )
         found.extend(Path(match) for match in sorted(matches))
@@ -222,11 +310,18 @@ def _find_files(files):
 def _output_path(source, out_dir, fmt, desc):
     stem = Path(source.name.removesuffix(".gz")).stem
     stem = re.sub("[_-](eeg|raw)$", "", stem)
-    return out_dir / f"{stem}_desc-{desc}_eeg{_EXTENSIONS[fmt][0]}"
+    name = f"{stem}_desc-{desc}_eeg{EXTENSIONS[fmt][0]}"
+    return out_dir / _bids_folder(source) / name
 
 
-def _all_files(output, fmt):
-    return [output.with_suffix(suffix) for suffix in _EXTENSIONS[fmt]]
+def _bids_folder(source):
+    """Folders below the root of a BIDS data set; none if it is not one."""
+    folders = source.absolute().parent.parts
+    subject = source.name.split("_")[0]
+    for depth in (2, 3):  # sub-01/eeg, sub-01/ses-01/eeg
+        if folders[-depth:][0] == subject != "" and subject.startswith("sub-"):
+            return Path(*folders[-depth:])
+    return Path()
 
 
 def _check_collisions(sources, outputs, fmt):
@@ -239,7 +334,7 @@ def _check_collisions(sources, outputs, fmt):
                 "Correct them separately, with another out_dir or desc."
             )
         taken[output] = source
-        for file in _all_files(output, fmt):
+        for file in all_files(output, fmt):
             if os.path.realpath(file) in inputs:
                 raise ValueError(
                     f"{file} is an input and would be the output of {source}. Choose "
@@ -247,9 +342,10 @@ def _check_collisions(sources, outputs, fmt):
                 )
 
 
-def _make_folder(out_dir):
+def _make_folders(out_dir, outputs):
     try:
-        out_dir.mkdir(parents=True, exist_ok=True)
+        for folder in {out_dir, *(output.parent for output in outputs)}:
+            folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=out_dir, prefix="."):
             pass
     except (FileExistsError, NotADirectoryError):
@@ -262,204 +358,175 @@ def _make_folder(out_dir):
             f"out_dir={str(out_dir)!r} is not writable. Change its permissions or "
             "choose another one."
         ) from None
+    if any(output.parent != out_dir for output in outputs):
+        write_dataset_description(out_dir)
 
 
-def _attempt(estimator, source, output, fmt, overwrite, on_error, reader):
-    """Correct a file; turn errors into a result or name the file in them."""
-    start, error, trace = time.perf_counter(), None, None
-    try:
-        _correct_file(estimator, source, output, fmt, overwrite, reader)
-    except Exception as exc:
-        error, trace = f"{type(exc).__name__}: {exc}", traceback.format_exc()
-        if on_error == "raise":
-            raise RuntimeError(f"{source}: {error}") from exc
-    seconds = time.perf_counter() - start
-    logger.info(f"{source}: {error or output}, {seconds:.1f} s")
-    if error:
-        return FileResult(source, None, "failed", error, trace, seconds)
-    return FileResult(source, output, "ok", None, None, seconds)
-
-
-def _correct_file(estimator, source, output, fmt, overwrite, reader):
-    for file in _all_files(output, fmt):
-        if not overwrite and file.exists():
-            raise FileExistsError(
-                f"{file} exists. Allow overwrite or choose another output folder."
+def _skip(jobs):
+    """Results of the files that need not be corrected again."""
+    results = {}
+    for job in jobs:
+        sidecar = read_sidecar(job.output)
+        if (
+            not job.overwrite
+            and sidecar is not None
+            and is_complete(job.output, sidecar)
+            and is_up_to_date(job.source, sidecar, job.request)
+        ):
+            results[job.source] = FileResult(
+                job.source, job.output, "skipped", metrics=sidecar["Metrics"]
             )
-    raw = clone(estimator).fit_transform(read_file(source, reader))
-    write_file(raw, output, fmt)
+    if results:
+        logger.info(f"{len(results)} file(s) skipped: they are up to date")
+    return results
 
 
-def read_file(fname, reader=None):
-    """Read a recording, and raise an error if part of it is missing.
-
-    Parameters
-    ----------
-    fname : path-like
-        The file.
-    reader : callable | None
-        As in :func:`correct_files`.
-
-    Returns
-    -------
-    raw : mne.io.Raw
-        The recording, in memory.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read, or not all of it.
-    """
-    fname = Path(fname)
+def _run(jobs, results, n_jobs, memory_limit, on_error, progress):
+    """Correct files as planned; put their results into the dict."""
+    first = jobs[0]
+    plan = make_plan(
+        first.estimator,
+        [job.source for job in jobs],
+        n_jobs,
+        memory_limit,
+        first.fmt,
+        first.reader,
+    )
+    logger.info(f"{len(jobs)} file(s) to correct, {plan.reason}")
+    jobs = [job._replace(plan=part) for job, part in zip(jobs, plan.files, strict=True)]
+    together = [job for job in jobs if job.plan.together]
+    alone = [job for job in jobs if not job.plan.together]
     try:
-        # MNE gives no warnings at levels above, and these must not be missed
-        with mne.use_log_level("WARNING"), warnings.catch_warnings():
-            warnings.filterwarnings("error", message=_INCOMPLETE)
-            if fname.suffix.lower() == ".vhdr":
-                _check_size(fname)
-            if reader is None:
-                return mne.io.read_raw(fname, preload=True)
-            return reader(fname).load_data()
-    except Exception as exc:
-        reason = str(exc).rstrip(".") or type(exc).__name__
-        raise OSError(
-            f"{fname.name} cannot be read: {reason}. Check that it and the files that "
-            "belong to it are complete."
-        ) from exc
+        with closing(_results(together, plan.n_workers, alone)) as done:
+            if progress:
+                done = ProgressBar(done, mesg="Files", max_value=len(jobs))
+            for result, log in done:
+                results[result.source] = result
+                for line in log:
+                    logger.info(f"{result.source.name}: {line}")
+                if result.error and on_error == "raise":
+                    raise RuntimeError(
+                        f"{result.source}: {result.error}\n{result.traceback}"
+                    )
+    finally:
+        for job in jobs:
+            remove_leftovers(job.output)
 
 
-def _check_size(header):
-    """Compare the size of BrainVision data with their header; MNE does not."""
-    text = header.read_text("latin-1")
-    entries = dict(re.findall(r"^(\w+)=(.*?)\s*$", text, re.MULTILINE))
-    data = header.with_name(entries.get("DataFile") or header.name)
-    widths = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}
-    width = widths.get(entries.get("BinaryFormat"))
-    n_channels = entries.get("NumberOfChannels", "")
-    if width is None or not n_channels.isdigit() or not data.is_file():
-        return  # MNE finds the words for it
-    n_times, rest = divmod(data.stat().st_size, int(n_channels) * width)
-    expected = entries.get("DataPoints", "")
-    if expected.isdigit() and n_times < int(expected):
-        raise ValueError(
-            f"{data.name} is truncated: it has {n_times} samples, the header says "
-            f"{expected}."
-        )
-    if rest or not n_times:
-        raise ValueError(
-            f"{data.name} is truncated: its {data.stat().st_size} bytes are no whole "
-            f"number of samples of {n_channels} channels."
-        )
+def _results(together, n_workers, alone):
+    """Yield results and logs as they come."""
+    if together:
+        yield from _run_together(together, n_workers)
+    for job in alone:
+        yield _correct_file(job)
 
 
-def write_file(raw, output, fmt):
-    """Write a recording so that it is there completely or not at all.
-
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        The recording.
-    output : pathlib.Path
-        The main file; those that belong to it get the same stem.
-    fmt : "fif" | "edf" | "brainvision" | "eeglab"
-        As in :func:`correct_files`.
-    """
-    with TemporaryDirectory(dir=output.parent, prefix=".") as folder:
-        main = Path(folder) / output.name
-        _WRITERS[fmt](raw, main)
-        others = sorted(file for file in Path(folder).iterdir() if file != main)
-        if others:
-            # an old header must not describe new data, not even for a moment
-            output.unlink(missing_ok=True)
-        for file in [*others, main]:
-            os.replace(file, output.with_name(file.name))
-
-
-def _write_fif(raw, fname):
-    samples, durations = _annotated_samples(raw)
-    times = samples / raw.info["sfreq"] + raw.first_time
-    extras = [
-        {**extra, "time": float(time)}
-        for extra, time in zip(raw.annotations.extras, times, strict=True)
-    ]
-    raw = _with_annotations(raw, samples, durations, extras)
-    raw.save(fname, verbose="WARNING")
+def _run_together(jobs, n_workers):
+    """Yield results as they come, from worker processes or the backend in use."""
+    left = {job.source: job for job in jobs}
+    parallel = Parallel(n_workers, return_as="generator_unordered", max_nbytes=None)
+    try:
+        for result, log in parallel(map(delayed(_correct_file), jobs)):
+            del left[result.source]
+            yield result, log
+    except Exception as exc:  # of a worker or of the backend: that of a file is caught
+        logger.info(f"a worker died ({type(exc).__name__}): its files are tried again")
+    for job in left.values():
+        # by itself, so that it can take no other with it
+        try:
+            yield Parallel(2, max_nbytes=None)([delayed(_correct_file)(job)])[0]
+        except Exception as exc:
+            error = (
+                f"RuntimeError: the worker process died ({type(exc).__name__}), killed "
+                "or out of memory. Lower memory_limit or n_jobs."
+            )
+            trace = traceback.format_exc()
+            yield FileResult(job.source, None, "failed", error, trace), []
 
 
-def _write_edf(raw, fname):
-    _log_losses(raw, fname, "EDF")
-    rest = raw.n_times % raw.info["sfreq"]
-    if rest:
-        logger.info(f"{fname.name}: padded to whole seconds, as EDF needs it")
-    # a range of its own for each channel: no large one coarsens the others
-    _export(raw, fname, physical_range="channelwise")
-
-
-def _write_brainvision(raw, fname):
-    _log_losses(raw, fname, "BrainVision")
-    # MNE cuts off fractions of samples; with a quarter added that rounds to nearest
-    samples, durations = _annotated_samples(raw)
-    samples = np.clip(np.floor(samples + 0.5), 0, raw.n_times - 1)
-    durations = np.minimum(np.floor(durations + 0.5), raw.n_times - samples)
-    raw = _with_annotations(raw, samples + 0.25, durations)
-    durations = np.floor(raw.annotations.duration * raw.info["sfreq"] + 0.5)
-    raw.annotations.duration = (durations + 0.25) / raw.info["sfreq"]
-    # pybv writes commas and line breaks as they are, which makes files unreadable
-    raw.annotations.description = np.array(
-        [re.sub(r"\s", " ", d).replace(",", r"\1") for d in raw.annotations.description]
+def _correct_file(job):
+    """Correct a file; turn errors into a result. Returns it and the log."""
+    wall, processor = time.perf_counter(), time.process_time()
+    reset_peak_memory()
+    metrics, error, trace = {}, None, None
+    with captured_log() as log:
+        try:
+            metrics = _read_correct_write(job, log)
+        except Exception as exc:
+            error, trace = f"{type(exc).__name__}: {exc}", traceback.format_exc()
+            logger.info(error)
+    result = FileResult(
+        job.source,
+        None if error else job.output,
+        "failed" if error else "ok",
+        error,
+        trace,
+        time.perf_counter() - wall,
+        time.process_time() - processor,
+        peak_memory(),
+        metrics,
     )
-    _export(raw, fname)
+    return result, log
 
 
-def _write_eeglab(raw, fname):
-    _log_losses(raw, fname, "EEGLAB")
-    _export(raw, fname)
-
-
-_WRITERS = {
-    "fif": _write_fif,
-    "edf": _write_edf,
-    "brainvision": _write_brainvision,
-    "eeglab": _write_eeglab,
-}
-
-
-def _annotated_samples(raw):
-    """Onsets and durations of all annotations in samples."""
-    onsets = annotation_samples(raw, np.arange(len(raw.annotations)))
-    return onsets, raw.annotations.duration * raw.info["sfreq"]
-
-
-def _with_annotations(raw, samples, durations, extras=None):
-    """Recording with the same data and annotations at other samples."""
-    old = raw.annotations
-    new = mne.Annotations(
-        samples / raw.info["sfreq"],
-        durations / raw.info["sfreq"],
-        old.description,
-        ch_names=old.ch_names,
-        extras=extras,
+def _read_correct_write(job, log):
+    plan, output = job.plan, job.output
+    if plan.error:
+        raise MemoryError(plan.error) if plan.n_times else OSError(plan.error)
+    remove_leftovers(output)
+    _check_existing(job)
+    correction = Blockwise(
+        _with_n_jobs(clone(job.estimator), plan.n_jobs),
+        block_size=plan.block_size,
+        copy=False,
+        n_jobs=plan.n_jobs,
     )
-    return copy(raw).set_annotations(new, emit_warning=False)
+    with temporary_folder(output) as folder:
+        store = Path(folder) / "data" if plan.on_disk else None
+        raw = read_file(job.source, job.reader, store=store)
+        source = describe_files(source_files(job.source, raw))
+        before = _rms(raw)
+        raw = correction.fit_transform(raw)
+        metrics = {"rms_before": before, "rms_after": _rms(raw)}
+        triggers = []
+        if "TR" in raw.annotations.description:
+            triggers = list(trigger_report(raw))
+            for name in ("n_volumes", "n_restored", "n_dropped"):
+                metrics[name] = sum(run[name] for run in triggers)
+        describe = partial(
+            make_sidecar,
+            source,
+            job.request,
+            Triggers=triggers,
+            Metrics=metrics,
+            Log=log,
+        )
+        write_file(raw, output, job.fmt, describe)
+    return metrics
 
 
-def _log_losses(raw, fname, name):
-    bads = raw.info["bads"]
-    types = [
-        f"{channel} ({kind})"
-        for channel, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True)
-        if kind != "eeg"
+def _check_existing(job):
+    """Refuse to replace what was not written here, or was changed afterwards."""
+    sidecar = read_sidecar(job.output)
+    for file in [*all_files(job.output, job.fmt), job.output.with_suffix(".json")]:
+        if file.exists() and not job.overwrite and not is_untouched(file, sidecar):
+            raise FileExistsError(
+                f"{file} exists and was not written by mne_facet, or was changed "
+                "since. Allow overwrite or choose another output folder."
+            )
+
+
+def _with_n_jobs(estimator, n_jobs):
+    """Estimator whose steps all have the same n_jobs: the budget is given out once."""
+    names = [
+        name for name in estimator.get_params() if name.split("__")[-1] == "n_jobs"
     ]
-    if bads:
-        logger.info(f"{fname.name}: {name} keeps no bad channels, here {bads}")
-    if types:
-        logger.info(f"{fname.name}: {name} keeps no channel types, here {types}")
+    return estimator.set_params(**dict.fromkeys(names, n_jobs))
 
 
-def _export(raw, fname, **options):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        mne.export.export_raw(fname, raw, verbose="WARNING", **options)
-    for warning in caught:
-        if not _EXPECTED.match(str(warning.message)):
-            warnings.warn(warning.message, stacklevel=2)
+def _rms(raw):
+    """Root mean square of the channels, median over them, in uV."""
+    picks = mne.pick_types(raw.info, eeg=True, exclude="bads")
+    if not len(picks):
+        return None
+    return 1e6 * float(np.median([raw._data[pick].std() for pick in picks]))

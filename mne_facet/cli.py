@@ -11,7 +11,9 @@ from mne.utils import catch_logging
 from . import __version__
 from ._demo import run_demo
 from ._events import describe_annotations
-from .batch import correct_files, read_file
+from ._files import read_file
+from .batch import correct_files, find_files, plan
+from .benchmark import benchmark_scaling, plot_scaling
 from .recipes import recipe
 from .triggers import TriggerAligner, TriggerDetector, trigger_report
 
@@ -95,10 +97,31 @@ def _parser():
         help="format to write (default: fif)",
     )
     correct.add_argument(
-        "--overwrite", action="store_true", help="replace outputs that exist"
+        "--desc", default="facet", help="part of the output's name (default: facet)"
     )
     correct.add_argument(
-        "--n-jobs", type=int, metavar="N", help="channels at a time, -1: all cores"
+        "--overwrite",
+        action="store_true",
+        help="make up-to-date outputs anew, replace files of others",
+    )
+    correct.add_argument(
+        "--n-jobs",
+        type=int,
+        metavar="N",
+        help="files times channels at a time, -1: all cores",
+    )
+    correct.add_argument(
+        "--memory-limit", metavar="SIZE", help="for all processes, such as 4GB"
+    )
+    correct.add_argument(
+        "--shard",
+        type=_shard,
+        default=(1, 1),
+        metavar="I/N",
+        help="only every Nth file from the Ith on, for the tasks of a job array",
+    )
+    correct.add_argument(
+        "--plan", action="store_true", help="print what would run where, and stop"
     )
 
     check = _add_command(
@@ -110,6 +133,33 @@ def _parser():
     )
     check.add_argument("file", metavar="FILE", help="recording to look at")
     _add_trigger_options(check)
+
+    benchmark = _add_command(
+        commands,
+        "benchmark",
+        _benchmark,
+        "time the correction of a recording with different numbers of jobs",
+        "mne-facet benchmark sub-01_eeg.vhdr --triggers R128 --jobs 1 2 4",
+    )
+    benchmark.add_argument("file", metavar="FILE", help="recording to correct")
+    _add_trigger_options(benchmark)
+    benchmark.add_argument(
+        "--recipe",
+        default="aas",
+        metavar="NAME",
+        help="correction to use (default: aas)",
+    )
+    benchmark.add_argument(
+        "--jobs",
+        type=int,
+        nargs="+",
+        default=[1, 2],
+        metavar="N",
+        help="channels at a time to compare (default: 1 2)",
+    )
+    benchmark.add_argument(
+        "--plot", metavar="FILE", help="picture of the result to write"
+    )
 
     demo = _add_command(
         commands,
@@ -172,8 +222,17 @@ def _add_trigger_options(parser):
     )
 
 
-def _correct(args):
-    pipeline = recipe(
+def _shard(text):
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must be I/N with 1 <= I <= N, 1/10 for example"
+        )
+    return int(number), int(count)
+
+
+def _recipe(args):
+    return recipe(
         args.recipe,
         triggers=args.triggers,
         stim_channel=args.stim_channel,
@@ -181,15 +240,39 @@ def _correct(args):
         multiband_factor=args.multiband,
         tr=args.tr,
     )
+
+
+def _correct(args):
+    number, count = args.shard
+    files = find_files(args.files)[number - 1 :: count]
+    if not files:
+        print(f"No file for shard {number}/{count}.")
+        return 0
+    if args.plan:
+        print(
+            plan(
+                _recipe(args),
+                files,
+                n_jobs=args.n_jobs,
+                memory_limit=args.memory_limit,
+                fmt=args.format,
+            )
+        )
+        return 0
     results = correct_files(
-        pipeline,
-        args.files,
+        _recipe(args),
+        files,
         args.out,
-        fmt=args.format,
-        overwrite=args.overwrite,
         n_jobs=args.n_jobs,
+        memory_limit=args.memory_limit,
+        fmt=args.format,
+        desc=args.desc,
+        overwrite=args.overwrite,
     )
     for result in results:
+        if result.status == "skipped":
+            print(f"skipped {result.source}: {result.output} is up to date")
+            continue
         if result.status == "ok":
             print(
                 f"ok      {result.source} -> {result.output} ({result.seconds:.1f} s)"
@@ -198,9 +281,13 @@ def _correct(args):
         print(f"failed  {result.source}: {result.error}")
         if args.verbose:
             print(result.traceback, file=sys.stderr)
-    n_ok = sum(result.status == "ok" for result in results)
-    print(f"{n_ok} of {len(results)} files corrected.")
-    return int(n_ok < len(results))
+    n_ok, n_skipped = (
+        sum(result.status == status for result in results)
+        for status in ("ok", "skipped")
+    )
+    skipped = f", {n_skipped} up to date" if n_skipped else ""
+    print(f"{n_ok} of {len(results)} files corrected{skipped}.")
+    return int(n_ok + n_skipped < len(results))
 
 
 def _check(args):
@@ -241,6 +328,15 @@ def _print_log(title, log, skip):
     print(f"\n{title}:")
     for line in lines or ["none"]:
         print(f"  {line}")
+
+
+def _benchmark(args):
+    result = benchmark_scaling(_recipe(args), read_file(args.file), n_jobs=args.jobs)
+    print(result)
+    if args.plot:
+        plot_scaling(result).savefig(args.plot, dpi=150)
+        print(f"Picture  {args.plot}")
+    return 0
 
 
 def _demo(args):

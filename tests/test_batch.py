@@ -8,7 +8,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from mne_facet import AAS, recipe, simulate_raw
 from mne_facet._events import annotation_samples
-from mne_facet.batch import correct_files, read_file, write_file
+from mne_facet._files import read_file, write_file
+from mne_facet.batch import correct_files
 
 TRIGGERS = "R128"
 
@@ -63,7 +64,8 @@ def test_results_come_in_order_and_a_bad_file_stops_nothing(folder, tmp_path):
     assert results[1].output is None
     names = [f"sub-{seed}_task-rest_desc-facet_eeg.fif" for seed in (2, 1)]
     assert [results[0].output.name, results[2].output.name] == names
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names[::-1]
+    written = names + [name.replace(".fif", ".json") for name in names]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(written)
     assert results[0].error is results[0].traceback is None
 
 
@@ -153,8 +155,8 @@ def test_existing_output_fails_before_the_work(folder, tmp_path):
     file = folder / "sub-1_task-rest_eeg.vhdr"
     [result] = correct_files(Interrupted(), file, tmp_path, fmt="brainvision")
     assert result.error == (
-        f"FileExistsError: {output} exists. Allow overwrite or choose another output "
-        "folder."
+        f"FileExistsError: {output} exists and was not written by mne_facet, or was "
+        "changed since. Allow overwrite or choose another output folder."
     )
     assert output.read_text() == "precious"
     [result] = correct_files(
@@ -162,7 +164,7 @@ def test_existing_output_fails_before_the_work(folder, tmp_path):
     )
     assert result.status == "ok"
     assert mne.io.read_raw(result.output).n_times == 30000
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_an_input_is_never_an_output(folder, tmp_path):

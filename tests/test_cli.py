@@ -9,7 +9,7 @@ import pytest
 from mne_facet import TriggerDetector, __version__, recipe, simulate_raw
 from mne_facet._demo import run_demo
 from mne_facet._events import annotation_samples, find_annotations, get_runs
-from mne_facet.batch import write_file
+from mne_facet._files import write_file
 from mne_facet.cli import main
 
 SUFFIXES = {"fif": ".fif", "edf": ".edf", "brainvision": ".vhdr", "eeglab": ".set"}
@@ -232,12 +232,16 @@ def test_good_files_among_bad_ones(folder, tmp_path, capsys):
     assert main([*args, "--tr", "2", "--n-jobs", "2", "--out", str(out)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["failed", "ok", "1"]
-    assert [path.name for path in out.iterdir()] == [
-        "sub-1_task-rest_desc-facet_eeg.fif"
-    ]
-    assert main(["correct", str(good), "--triggers", "R128", "--out", str(out)]) == 1
-    assert "_eeg.fif exists. Allow overwrite" in capsys.readouterr().out
-    assert main([*args[:1], *args[2:], "--out", str(out), "--overwrite"]) == 0
+    stem = "sub-1_task-rest_desc-facet_eeg"
+    written = sorted(path.name for path in out.iterdir())
+    assert written == [f"{stem}.fif", f"{stem}.json"]
+    again = [*args[:1], *args[2:], "--tr", "2", "--out", str(out)]
+    assert main(again) == 0
+    assert "skipped" in capsys.readouterr().out
+    (out / f"{stem}.fif").write_text("edited")
+    assert main(again) == 1
+    assert "_eeg.fif exists and was not written by" in capsys.readouterr().out
+    assert main([*again, "--overwrite"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ import mne_facet
 STANDARD = {"dataclasses", "functools", "itertools", "typing"}
 PACKAGE = Path(mne_facet.__file__).parent
 LAYERS = [
-    {"_events", "_base", "_pipe", "simulate"},
-    {"triggers", "gradient", "filters"},
-    {"recipes", "batch"},
+    {"_events", "_base", "_log", "_pipe", "simulate"},
+    {"triggers", "gradient", "filters", "blockwise", "_files", "_provenance"},
+    {"recipes", "_memory"},
+    {"_plan"},
+    {"batch", "benchmark"},
     {"_demo"},
     {"cli", "__init__"},
 ]
