@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mne_facet import AAS, TriggerAligner, TriggerDetector, trigger_report
+from mne_facet._epochs import epoch_grids
 from mne_facet._events import get_runs
-from mne_facet.gradient import epoch_grids
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 needs_shared = pytest.mark.skipif(

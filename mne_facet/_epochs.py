@@ -1,0 +1,92 @@
+"""Volumes and slices as epochs, for the steps that work on them."""
+
+import numpy as np
+
+from ._events import overlaps_bad
+from .signal.template import EpochGrid
+
+
+def all_grids(raw, runs, level):
+    """Epochs of all runs, see :func:`epoch_grids`."""
+    return [grid for run in runs for grid in epoch_grids(raw, run, level)]
+
+
+def epoch_grids(raw, run, level):
+    """Epochs of one run: volumes; or slices, and the pauses between their volumes.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        The recording.
+    run : VolumeRun
+        One scanner run.
+    level : "volume" | "slice"
+        What an epoch is.
+
+    Returns
+    -------
+    grids : list of EpochGrid
+        One per kind of epoch.
+    """
+    period, sfreq = run.period, raw.info["sfreq"]
+    volume_stops = run.onsets + period
+    regular = np.abs(np.diff(run.onsets) - period) < 0.02 * period
+    volume_stops[:-1][regular] = run.onsets[1:][regular]
+    volume_stops[-1] = run.onsets[-1] + run.last_length
+    if level == "volume":
+        spans = [(run.onsets, volume_stops)]
+    else:
+        spans = _slice_spans(run, volume_stops)
+    if level == "slice" and not run.gap:
+        borders = np.r_[spans[0][0], spans[0][1][-1]]
+    elif run.last_length < period:  # no whole period
+        borders = run.onsets
+    else:
+        borders = np.r_[run.onsets, volume_stops[-1]]
+    borders = borders[(borders >= 0) & (borders <= raw.n_times)]
+    shortest = min((stops - starts).min() for starts, stops in spans)
+    fade = int(min(max(4, np.ceil(0.002 * sfreq)), shortest // 4))
+    all_starts = np.sort(np.concatenate([starts for starts, _ in spans]))
+    all_stops = np.sort(np.concatenate([stops for _, stops in spans]))
+    return [
+        EpochGrid(
+            starts,
+            stops,
+            np.c_[_touch(starts, all_stops), _touch(stops, all_starts)],
+            ~overlaps_bad(raw, starts, stops),
+            borders,
+            fade,
+        )
+        for starts, stops in spans
+    ]
+
+
+def _slice_spans(run, volume_stops):
+    """Starts and stops of the slices, and of the pauses after the last one."""
+    counts = run.n_shots.copy()
+    if run.last_length < run.period:
+        counts[-1] = min(counts[-1], np.ceil(run.last_length / run.slice_period - 0.1))
+    shots = [
+        onset + run.slice_period * np.arange(count)
+        for onset, count in zip(run.onsets, counts, strict=True)
+    ]
+    starts = np.concatenate(shots)
+    stops = starts + run.slice_period
+    last = np.cumsum(counts) - 1
+    if not run.gap:
+        complete = counts == counts.max()
+        stops[last[complete]] = volume_stops[complete]
+        return [(starts, stops)]
+    pauses = stops[last[:-1]], run.onsets[1:]
+    if np.ptp(pauses[1] - pauses[0]) > 2:  # nothing to average where TR is irregular
+        return [(starts, stops)]
+    return [(starts, stops), pauses]
+
+
+def _touch(borders, others):
+    """Which borders coincide with one of the others, to half a sample."""
+    index = np.clip(np.searchsorted(others, borders), 1, len(others) - 1)
+    near = np.minimum(
+        np.abs(others[index] - borders), np.abs(others[index - 1] - borders)
+    )
+    return near < 0.5
