@@ -112,12 +112,12 @@ class _DiskArray(np.memmap):
     """
 
     def __getitem__(self, item):
-        values = np.array(super().__getitem__(item))
+        values = np.array(np.asarray(self)[item])
         self._release()
         return values
 
     def __setitem__(self, item, values):
-        super().__setitem__(item, values)
+        np.asarray(self)[item] = values
         self._release()
 
     def _release(self):

@@ -7,6 +7,7 @@ import re
 import time
 import traceback
 from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import mne
 import numpy as np
 from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
 from mne.utils import ProgressBar, logger
 from sklearn.base import clone
 
@@ -84,7 +86,8 @@ class FileResult(NamedTuple):
     metrics: dict = {}
 
 
-class _Job(NamedTuple):
+@dataclass(frozen=True)
+class _Job:
     """All that the correction of one file needs to know."""
 
     estimator: object
@@ -393,7 +396,7 @@ def _run(jobs, results, n_jobs, memory_limit, on_error, progress):
         first.reader,
     )
     logger.info(f"{len(jobs)} file(s) to correct, {plan.reason}")
-    jobs = [job._replace(plan=part) for job, part in zip(jobs, plan.files, strict=True)]
+    jobs = [replace(job, plan=part) for job, part in zip(jobs, plan.files, strict=True)]
     together = [job for job in jobs if job.plan.together]
     alone = [job for job in jobs if not job.plan.together]
     try:
@@ -422,19 +425,18 @@ def _results(together, n_workers, alone):
 
 
 def _run_together(jobs, n_workers):
-    """Yield results as they come, from worker processes or the backend in use."""
+    """Yield results as they come from workers, whatever happens to these."""
     left = {job.source: job for job in jobs}
-    parallel = Parallel(n_workers, return_as="generator_unordered", max_nbytes=None)
     try:
-        for result, log in parallel(map(delayed(_correct_file), jobs)):
+        for result, log in _from_workers(jobs, n_workers):
             del left[result.source]
             yield result, log
-    except Exception as exc:  # of a worker or of the backend: that of a file is caught
-        logger.info(f"a worker died ({type(exc).__name__}): its files are tried again")
+    except Exception as exc:  # of a worker: those of a file are in its result
+        logger.info(f"a worker died ({type(exc).__name__}), its files are tried again")
     for job in left.values():
-        # by itself, so that it can take no other with it
         try:
-            yield Parallel(2, max_nbytes=None)([delayed(_correct_file)(job)])[0]
+            # by itself, so that it can take no other with it
+            yield from _from_workers([job], 2)
         except Exception as exc:
             error = (
                 f"RuntimeError: the worker process died ({type(exc).__name__}), killed "
@@ -442,6 +444,33 @@ def _run_together(jobs, n_workers):
             )
             trace = traceback.format_exc()
             yield FileResult(job.source, None, "failed", error, trace), []
+
+
+def _from_workers(jobs, n_workers):
+    backend, _ = get_active_backend()
+    if hasattr(backend, "client"):
+        yield from _from_dask(backend.client, jobs)
+    else:
+        parallel = Parallel(n_workers, return_as="generator_unordered", max_nbytes=None)
+        yield from parallel(map(delayed(_correct_file), jobs))
+
+
+def _from_dask(client, jobs):
+    """As joblib would; but that waits for ever for a task whose worker died."""
+    from distributed import as_completed
+
+    futures = client.map(_correct_file, jobs, pure=False)
+    died = None
+    try:
+        for future in as_completed(futures):
+            if future.status == "finished":
+                yield future.result()
+            else:
+                died = future.exception()
+    finally:
+        client.cancel(futures)
+    if died is not None:
+        raise died
 
 
 def _correct_file(job):
