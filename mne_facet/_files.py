@@ -112,7 +112,9 @@ class _DiskArray(np.memmap):
     """
 
     def __getitem__(self, item):
-        values = np.array(np.asarray(self)[item])
+        values = np.asarray(self)[item]
+        if values.base is not None:  # a view of the file
+            values = values.copy()
         self._release()
         return values
 

@@ -15,10 +15,12 @@ from ._base import ChannelTransformer, RawTransformer
 from ._files import read_file
 from .blockwise import chains
 
-# Python with MNE and what it imports, and what reading and writing need (measured)
-_BASE = 240e6
+# Python with MNE and what it imports (measured)
+_BASE = 200e6
+# of smaller arrays, the allocator keeps what is freed: about as much as is in use
+_LARGE = 32e6
 # copies of the data that MNE's exporters make (measured)
-_COPIES_TO_WRITE = {"fif": 0.0, "brainvision": 1.0, "edf": 2.1, "eeglab": 2.1}
+_COPIES_TO_WRITE = {"fif": 0.0, "brainvision": 2.5, "edf": 1.5, "eeglab": 1.5}
 # seconds for opening and closing a file, and per sample for reading and writing it
 _SECONDS_PER_FILE = 0.2
 _SECONDS_PER_SAMPLE = 15e-9
@@ -97,30 +99,35 @@ def estimate_memory(
     """
     if not isinstance(source, mne.io.BaseRaw):
         source = read_file(source, reader, preload=False)
-    n_jobs = min(effective_n_jobs(n_jobs), len(source.ch_names))
+    n_channels = len(source.ch_names)
     channel = 8.0 * source.n_times
-    data = channel * len(source.ch_names)
+    n_jobs = min(effective_n_jobs(n_jobs), n_channels)
+    block_size = min(block_size or 4 * n_jobs, n_channels)
     arrays = max(
-        _arrays(steps, source, n_jobs, block_size) for steps in chains(estimator)
+        _arrays(steps, n_channels, n_jobs, block_size, on_disk, channel < _LARGE)
+        for steps in chains(estimator)
     )
     return Memory(
         _BASE,
-        0.0 if on_disk else data,
+        0.0 if on_disk else channel * n_channels,
         channel * arrays,
-        _COPIES_TO_WRITE[fmt] * data,
+        _COPIES_TO_WRITE[fmt] * channel * n_channels,
     )
 
 
-def _arrays(steps, raw, n_jobs, block_size):
+def _arrays(steps, n_channels, n_jobs, block_size, on_disk, kept):
     """Arrays of the size of one channel that steps need beside the data."""
     if not isinstance(steps[0], RawTransformer):
-        return float(len(raw.ch_names))  # nothing is known of it: a copy
+        return float(n_channels)  # nothing is known of it: a copy
     if not isinstance(steps[0], ChannelTransformer):
-        return steps[0]._n_arrays
-    waiting = 0
-    if n_jobs > 1:
-        waiting = min(block_size or 4 * n_jobs, len(raw.ch_names))
+        return (1.5 if kept else 1.0) * steps[0]._n_arrays
     under_way = n_jobs * max(step._n_arrays for step in steps)
+    if kept:
+        under_way *= 2
+    if n_jobs == 1:
+        return max(steps[0]._n_arrays_to_plan, under_way + on_disk)
+    # results that wait for the rest of their block, and channels read ahead
+    waiting = block_size - n_jobs + on_disk * min(block_size, 3 * n_jobs)
     return max(steps[0]._n_arrays_to_plan, under_way + waiting)
 
 

@@ -14,7 +14,7 @@ class _ChannelFilter(ChannelTransformer):
 
     _plan_needs_data = False
     _ns_per_sample = 60.0
-    _n_arrays = 4.0
+    _n_arrays = 6.0
 
     def _filtering(self, raw, method, *args):
         logger.info(f"{type(self).__name__}: {method}{args}")

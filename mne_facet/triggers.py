@@ -103,6 +103,7 @@ class TriggerDetector(RawTransformer):
     """
 
     _needs_data = False
+    _n_arrays = 12.0
 
     def __init__(
         self,
@@ -375,8 +376,8 @@ def _strongest(raw, n_channels, picks=None):
     picks = [p for p in picks if raw.ch_names[p] not in raw.info["bads"]] or picks
     sfreq = raw.info["sfreq"]
     start = max(0, raw.n_times // 2 - int(30 * sfreq))
-    probe = raw.get_data(picks, start=start, stop=start + int(60 * sfreq))
-    strength = np.nan_to_num(np.diff(probe).std(axis=1))
+    minute = slice(start, start + int(60 * sfreq))
+    strength = np.nan_to_num([np.diff(raw[p, minute][0]).std() for p in picks])
     strongest = np.asarray(picks)[np.argsort(-strength, kind="stable")[:n_channels]]
     return raw.get_data(strongest)
 
@@ -423,6 +424,7 @@ class TriggerAligner(RawTransformer):
     """
 
     _needs_data = False
+    _n_arrays = 12.0
 
     def __init__(
         self,
