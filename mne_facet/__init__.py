@@ -10,6 +10,7 @@ from .filters import Filter, NotchFilter, Resample
 from .gradient import AAS
 from .recipes import recipe
 from .simulate import simulate_raw
+from .testing import check_raw_transformer
 from .triggers import TriggerAligner, TriggerDetector, trigger_report
 
 __version__ = "0.1.0"
@@ -26,6 +27,7 @@ __all__ = [
     "TriggerAligner",
     "TriggerDetector",
     "benchmark_scaling",
+    "check_raw_transformer",
     "correct_files",
     "estimate_memory",
     "plan",

@@ -41,6 +41,8 @@ class Blockwise(RawTransformer):
     >>> clean = Blockwise(pipeline, copy=False).fit_transform(raw)
     """
 
+    parallel_over = "channels"
+
     def __init__(
         self, estimator, *, block_size=None, copy=True, n_jobs=None, verbose=None
     ):

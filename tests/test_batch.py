@@ -1,3 +1,5 @@
+import hashlib
+import json
 import os
 import shutil
 
@@ -5,6 +7,7 @@ import mne
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import FunctionTransformer
 
 from mne_facet import AAS, recipe, simulate_raw
 from mne_facet._events import annotation_samples
@@ -165,6 +168,118 @@ def test_existing_output_fails_before_the_work(folder, tmp_path):
     assert result.status == "ok"
     assert mne.io.read_raw(result.output).n_times == 30000
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def statuses(*args, **kwargs):
+    return [result.status for result in correct_files(*args, **kwargs)]
+
+
+def test_only_what_has_changed_is_done_again(folder, tmp_path):
+    for path in folder.glob("sub-*"):
+        shutil.copy2(path, tmp_path)
+    files, out = sorted(tmp_path.glob("*.vhdr")), tmp_path / "out"
+    assert statuses(recipe(triggers=TRIGGERS), files, out) == ["ok", "ok"]
+    before = contents(out)
+    assert statuses(recipe(triggers=TRIGGERS), files, out) == ["skipped", "skipped"]
+    # what the result does not depend on
+    other = recipe(triggers=TRIGGERS).set_params(aas__n_jobs=2, aas__verbose=False)
+    assert statuses(other, files, out) == ["skipped", "skipped"]
+    for path in tmp_path.glob("sub-1*"):
+        os.utime(path)
+    assert statuses(other, files, out) == ["skipped", "skipped"]
+    assert contents(out) == before
+    marker = tmp_path / "sub-1_task-rest_eeg.vmrk"
+    marker.write_text(marker.read_text() + "; changed\n")
+    assert statuses(other, files, out) == ["ok", "skipped"]
+    assert statuses(recipe(triggers=TRIGGERS, window=10), files, out) == ["ok", "ok"]
+    (out / "sub-2_task-rest_desc-facet_eeg.fif").unlink()
+    other = recipe(triggers=TRIGGERS, window=10)
+    assert statuses(other, files, out) == ["skipped", "ok"]
+    assert statuses(other, files, out, overwrite=True) == ["ok", "ok"]
+    sidecar = out / "sub-1_task-rest_desc-facet_eeg.json"
+    old = sidecar.read_text().replace(f'"mne": "{mne.__version__}"', '"mne": "1.0"')
+    sidecar.write_text(old)
+    assert statuses(other, files, out) == ["ok", "skipped"]
+
+
+def test_functions_are_told_apart_by_their_code(folder, tmp_path):
+    file = folder / "sub-1_task-rest_eeg.vhdr"
+
+    def louder(factor):
+        if factor == 2:
+            return FunctionTransformer(lambda raw: raw.apply_function(lambda x: 2 * x))
+        return FunctionTransformer(lambda raw: raw.apply_function(lambda x: 3 * x))
+
+    assert statuses(louder(2), file, tmp_path) == ["ok"]
+    assert statuses(louder(2), file, tmp_path) == ["skipped"]
+    assert statuses(louder(3), file, tmp_path) == ["ok"]
+
+
+def test_sidecar_tells_what_was_done(folder, tmp_path):
+    file = folder / "sub-1_task-rest_eeg.vhdr"
+    estimator = recipe(triggers=TRIGGERS, window=12)
+    [result] = correct_files(estimator, file, tmp_path, fmt="edf", progress=False)
+    sidecar = json.loads(result.output.with_suffix(".json").read_text())
+    names = [source["name"] for source in sidecar["Sources"]]
+    assert names[0] == file.name
+    assert set(names) == {file.with_suffix(s).name for s in (".vhdr", ".eeg", ".vmrk")}
+    with open(file, "rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    assert sidecar["Sources"][0]["sha256"] == digest
+    steps = dict(sidecar["Request"]["estimator"]["steps"])
+    assert steps["aas"] == {"class": "AAS", **steps["aas"], "window": 12}
+    assert "n_jobs" not in steps["aas"]
+    assert sidecar["Triggers"][0]["n_volumes"] == 10
+    assert sidecar["Outputs"] == [
+        {"name": result.output.name, "size": result.output.stat().st_size}
+    ]
+    assert any("AAS: 10 volume epochs" in line for line in sidecar["Log"])
+    assert sidecar["Metrics"] == result.metrics
+    assert result.metrics["n_volumes"] == 10
+    assert result.metrics["rms_after"] < result.metrics["rms_before"]
+    assert result.cpu_seconds > 0
+    assert 1e8 < result.peak_memory < 1e10
+
+
+def test_bids_folders_and_paths(folder, tmp_path):
+    class BIDSPath:
+        def __init__(self, fpath):
+            self.fpath = fpath
+
+        def __fspath__(self):
+            return str(self.fpath)
+
+    files = []
+    for session in ("", "ses-a"):
+        where = tmp_path / "data" / "sub-1" / session / "eeg"
+        where.mkdir(parents=True)
+        name = "_".join(filter(None, ["sub-1", session, "task-rest_eeg.fif"]))
+        write_file(small_raw(), where / name, "fif")
+        files.append(BIDSPath(where / name))
+    out = tmp_path / "derivatives"
+    results = correct_files(Unchanged(), files, out)
+    assert [str(result.output.relative_to(out)) for result in results] == [
+        "sub-1/eeg/sub-1_task-rest_desc-facet_eeg.fif",
+        "sub-1/ses-a/eeg/sub-1_ses-a_task-rest_desc-facet_eeg.fif",
+    ]
+    description = json.loads((out / "dataset_description.json").read_text())
+    assert description["DatasetType"] == "derivative"
+    assert description["GeneratedBy"][0]["Name"] == "mne_facet"
+    (out / "dataset_description.json").write_text("mine")
+    correct_files(Unchanged(), files, out)
+    assert (out / "dataset_description.json").read_text() == "mine"
+
+
+def test_progress_and_log_obey(folder, tmp_path, capsys):
+    file = folder / "sub-1_task-rest_eeg.vhdr"
+    with mne.use_log_level("INFO"):
+        correct_files(Unchanged(), file, tmp_path / "a", verbose=False)
+        assert capsys.readouterr() == ("", "")
+        correct_files(recipe(triggers=TRIGGERS), file, tmp_path / "b")
+        out, err = capsys.readouterr()
+    assert "1 file(s) to correct, one file and one channel at a time" in out
+    assert "sub-1_task-rest_eeg.vhdr: AAS: 10 volume epochs" in out
+    assert "Files" in err
 
 
 def test_an_input_is_never_an_output(folder, tmp_path):

@@ -1,7 +1,5 @@
 """The contract of every estimator: scikit-learn's checks, and MNE's manners."""
 
-import pickle
-
 import mne
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from mne_facet import (
     Resample,
     TriggerAligner,
     TriggerDetector,
+    check_raw_transformer,
     recipe,
 )
 
@@ -77,55 +76,8 @@ def volumes(simulated):
 
 
 @BY_NAME
-def test_new_raw_for_raw_and_list_for_list(volumes, estimator):
-    data, annotations = volumes.get_data().copy(), volumes.annotations.copy()
-    parameters = estimator.get_params()
-    result = estimator.fit_transform(volumes)
-    assert isinstance(result, mne.io.BaseRaw)
-    assert result is not volumes
-    np.testing.assert_array_equal(volumes.get_data(), data)
-    assert volumes.annotations == annotations
-    assert estimator.fit(volumes) is estimator
-    both = estimator.transform([volumes, volumes])
-    for one in both:
-        np.testing.assert_array_equal(one.get_data(), result.get_data())
-    assert estimator.get_params() == parameters
-    assert set(vars(estimator)) == set(parameters)
-
-
-@BY_NAME
-def test_clones_and_pickles_do_the_same(volumes, estimator):
-    expected = estimator.transform(volumes)
-    for other in (clone(estimator), pickle.loads(pickle.dumps(estimator))):
-        np.testing.assert_array_equal(
-            other.transform(volumes).get_data(), expected.get_data()
-        )
-
-
-@BY_NAME
-def test_in_place_on_request(volumes, estimator):
-    in_place = clone(estimator).set_params(copy=False)
-    assert in_place.fit_transform(volumes) is volumes
-
-
-@BY_NAME
-def test_metadata_survive(volumes, estimator):
-    volumes.info["bads"] = ["Fp1"]
-    volumes.annotations.append(1.0, 0.2, "note")
-    result = estimator.transform(volumes)
-    assert result.ch_names == volumes.ch_names
-    assert result.info["bads"] == ["Fp1"]
-    assert result.info["meas_date"] == volumes.info["meas_date"]
-    assert "note" in result.annotations.description
-    assert (result.annotations.description == "TR").sum() == 15
-
-
-@BY_NAME
-@pytest.mark.parametrize("wrong", [np.zeros((3, 100)), "raw.fif", None])
-def test_anything_but_raw_is_refused(estimator, wrong):
-    name = type(estimator).__name__
-    with pytest.raises(TypeError, match=f"{name} needs a mne.io.Raw or a list of them"):
-        estimator.fit(wrong)
+def test_contract(estimator):
+    check_raw_transformer(estimator)
 
 
 @pytest.mark.parametrize("estimator", NEED_DATA, ids=lambda e: type(e).__name__)

@@ -11,7 +11,7 @@ LAYERS = [
     {"_events", "_base", "_log", "_pipe", "simulate"},
     {"_epochs"},
     {"triggers", "gradient", "filters", "blockwise", "_files", "_provenance"},
-    {"recipes", "_memory"},
+    {"recipes", "_memory", "testing"},
     {"_plan"},
     {"batch", "benchmark"},
     {"_demo"},
