@@ -4,6 +4,8 @@ A matrix is sparse, its rows sum to 1. Independent noise of the epochs adds up t
 ``sum_j w_kj^2`` of its power; an epoch in its own template loses that share of its EEG.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import sparse
 
@@ -110,6 +112,8 @@ def running_product(steps, goes_on, epochs, start, stop, first_epoch):
         shape=(stop - start, len(epochs)),
     )
     templates = part @ epochs
-    for k in np.flatnonzero(goes_on[start:stop]):
-        templates[k] += templates[k - 1]
+    begins = [*np.flatnonzero(~goes_on[start:stop]), stop - start]
+    for begin, end in pairwise(begins):
+        if end - begin > 1:
+            np.cumsum(templates[begin:end], axis=0, out=templates[begin:end])
     return templates

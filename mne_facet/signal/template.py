@@ -257,20 +257,45 @@ def _gains(epochs, templates, good):
 
 
 def _paste(clean, templates, gain, grid, block, rows):
-    """Subtract the templates, cross-faded where epochs join, hard where they do not."""
-    starts, stops, joined = grid.starts[block], grid.stops[block], grid.joined[block]
-    reach = np.arange(-grid.fade, grid.fade + 1)
-    for edge, borders in enumerate((starts, stops)):
-        chosen = np.flatnonzero(joined[:, edge])[:, np.newaxis]
-        samples = np.floor(borders[chosen] + 0.5).astype(int) + reach
-        rise = raised_cosine((samples - borders[chosen] + grid.fade) / (2 * grid.fade))
-        templates[chosen, samples - rows[chosen]] *= rise if edge == 0 else 1 - rise
-    first = np.floor(starts + 0.5).astype(int) - grid.fade * joined[:, 0]
-    last = np.floor(stops + 0.5).astype(int) + (grid.fade + 1) * joined[:, 1]
-    first, last = np.clip(first, 0, clean.size), np.clip(last, 0, clean.size)
-    for k, (row, start, stop) in enumerate(zip(rows, first, last, strict=True)):
-        template = templates[k, start - row : stop - row]
-        clean[start:stop] -= template if gain[k] == 1 else gain[k] * template
+    """Subtract the templates, cross-faded where epochs join, hard where they do not.
+
+    Epoch by epoch this would be many short calls, for each of which threads hand over
+    the interpreter lock.
+    """
+    templates *= gain[:, np.newaxis]
+    joined = grid.joined[block]
+    alone = np.flatnonzero(~joined[1:, 0] | ~joined[:-1, 1]) + 1
+    for first, stop in pairwise([0, *alone, len(rows)]):
+        part = slice(block.start + first, block.start + stop)
+        begin, noise = _join(templates[first:stop], grid, part, rows[first:stop])
+        start, end = max(begin, 0), min(begin + noise.size, clean.size)
+        clean[start:end] -= noise[start - begin : end - begin]
+
+
+def _join(templates, grid, part, rows):
+    """First sample and values of templates that follow each other."""
+    fade, joined = grid.fade, grid.joined[part]
+    borders = np.r_[grid.starts[part], grid.stops[part][-1]]
+    nearest = np.floor(borders + 0.5).astype(int)
+    begin = nearest[0] - fade * joined[0, 0]
+    end = nearest[-1] + (fade + 1) * joined[-1, 1]
+    # of each sample its place in the templates, one after the other
+    place = np.arange(begin, end)
+    first = np.arange(len(rows)) * templates.shape[1] - rows
+    place += np.repeat(first, np.diff(np.r_[begin, nearest[1:-1], end]))
+    noise = templates.ravel().take(place)
+    samples = nearest[:, np.newaxis] + np.arange(-fade, fade + 1)
+    rise = raised_cosine((samples - borders[:, np.newaxis] + fade) / (2 * fade))
+    inner = samples[1:-1]
+    row = np.arange(1, len(rows))[:, np.newaxis]
+    before = templates[row - 1, inner - rows[row - 1]]
+    after = templates[row, inner - rows[row]]
+    noise[inner - begin] = before + rise[1:-1] * (after - before)
+    if joined[0, 0]:
+        noise[samples[0] - begin] *= rise[0]
+    if joined[-1, 1]:
+        noise[samples[-1] - begin] *= 1 - rise[-1]
+    return begin, noise
 
 
 class TemplateError(NamedTuple):
