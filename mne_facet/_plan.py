@@ -128,7 +128,7 @@ def make_plan(estimator, sources, n_jobs, memory_limit, fmt, reader):
             file = _fit(estimator, raws[source], 1, each, fmt)
         else:
             file = _fit(estimator, raws[source], n_jobs, limit, fmt)
-        beside = source in together and n_workers > 1
+        beside = source in together and file.error is None
         files.append(file._replace(source=source, together=beside))
     return Plan(files, n_workers, limit, reason)
 

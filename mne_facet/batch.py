@@ -397,10 +397,8 @@ def _run(jobs, results, n_jobs, memory_limit, on_error, progress):
     )
     logger.info(f"{len(jobs)} file(s) to correct, {plan.reason}")
     jobs = [replace(job, plan=part) for job, part in zip(jobs, plan.files, strict=True)]
-    together = [job for job in jobs if job.plan.together]
-    alone = [job for job in jobs if not job.plan.together]
     try:
-        with closing(_results(together, plan.n_workers, alone)) as done:
+        with closing(_results(jobs, plan.n_workers)) as done:
             if progress:
                 done = ProgressBar(done, mesg="Files", max_value=len(jobs))
             for result, log in done:
@@ -416,12 +414,17 @@ def _run(jobs, results, n_jobs, memory_limit, on_error, progress):
             remove_leftovers(job.output)
 
 
-def _results(together, n_workers, alone):
-    """Yield results and logs as they come."""
+def _results(jobs, n_workers):
+    """Yield results and logs as they come; what cannot be done at once."""
+    for job in jobs:
+        if job.plan.error:
+            yield _correct_file(job)
+    together = [job for job in jobs if job.plan.together]
     if together:
         yield from _run_together(together, n_workers)
-    for job in alone:
-        yield _correct_file(job)
+    for job in jobs:
+        if not job.plan.together and not job.plan.error:
+            yield _correct_file(job)
 
 
 def _run_together(jobs, n_workers):
