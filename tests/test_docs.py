@@ -19,9 +19,8 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
     for number in (1, 2):
         raw, _ = simulate_raw(40, sfreq=1000, n_eeg=4, lowpass=100, seed=number)
         write_file(raw, tmp_path / f"sub-{number:02}_eeg.fif", "fif")
-    blocks = re.findall(
-        r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page.read_text(), re.MULTILINE
-    )
+    pattern = r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)"
+    blocks = re.findall(pattern, page.read_text(), re.MULTILINE)
     assert blocks
     space = {"__name__": "page"}
     for block in blocks:
