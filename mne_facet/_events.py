@@ -212,6 +212,35 @@ def _make_run(raw, onsets, index):
     )
 
 
+def get_beats(raw, description="R peak", *, name):
+    """Heart beats of a recording from their annotations, whoever made these.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        The recording.
+    description : str
+        Description of the annotations.
+    name : str
+        Who asks, for the error.
+
+    Returns
+    -------
+    beats : array of float, shape (n_beats,)
+        Samples from the first of the data, sorted; at least one. Of beats within 0.2 s
+        of each other only the first is kept: no heart is that fast.
+    """
+    index = np.flatnonzero(raw.annotations.description == description)
+    if not index.size:
+        raise ValueError(
+            f"{name} needs heart beats, but no annotation is described "
+            f"{description!r}. Run RPeakDetector first, add the beats as annotations "
+            f"or set description=. The recording has: {describe_annotations(raw)}."
+        )
+    beats = np.sort(annotation_samples(raw, index))
+    return beats[np.diff(beats, prepend=-np.inf) >= 0.2 * raw.info["sfreq"]]
+
+
 def describe_annotations(raw):
     """Descriptions in the recording and how often each occurs, for errors."""
     names, counts = np.unique(raw.annotations.description, return_counts=True)
