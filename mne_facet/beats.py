@@ -31,8 +31,8 @@ class RPeakDetector(RawTransformer):
     beat, so neither unit nor polarity of the ECG matters. Without an ECG the beats come
     from the pulse artifact in the EEG.
 
-    Correct the gradient artifact first. What steps after this one use are the
-    annotations: delete, move or add beats in MNE's browser as you like, and see
+    Correct the gradient artifact first, above all in EEG. Later steps use nothing but
+    the annotations: delete, move or add beats in MNE's browser as you like, and see
     :func:`beat_report`.
 
     Parameters
@@ -48,10 +48,11 @@ class RPeakDetector(RawTransformer):
     delay : float
         Seconds from the R peak to the largest deflection of the pulse wave, where beats
         are found in one: 0.21 [1]_ in EEG, more at a finger.
-    volumes : str
-        Description of the volume annotations. If there are any that know their slices
-        (:class:`TriggerDetector` with ``n_slices``), harmonics of the slice frequency
-        that stand out are filtered out first, in a copy.
+    volumes : str | None
+        Description of the volume annotations. If there are any, harmonics of the slice
+        frequency (of the volume frequency, if :class:`TriggerDetector` does not know
+        the slices) that stand out are filtered out first, in a copy. None: never, as
+        for a pacemaker whose rate suits the TR.
     description : str
         Description of the annotations to write. Earlier ones that were written here are
         replaced, others stay.
@@ -93,7 +94,7 @@ class RPeakDetector(RawTransformer):
     """
 
     # per channel: bridged and low-passed copies, and the search for flat stretches
-    _n_arrays = 6.0
+    _n_arrays = 7.0
 
     def __init__(
         self,
@@ -127,7 +128,7 @@ class RPeakDetector(RawTransformer):
             band,
             usable_samples(raw),
             n_passes=0 if is_ecg else 2,
-            lines=_slice_frequencies(raw, self.volumes),
+            lines=_scanner_frequencies(raw, self.volumes),
         )
         if beats.samples.size < 3:
             raise ValueError(
@@ -190,18 +191,12 @@ class RPeakDetector(RawTransformer):
         return low, high
 
 
-def _slice_frequencies(raw, description):
-    """Slice frequencies in Hz of the scanner runs that know them."""
+def _scanner_frequencies(raw, description):
+    """Slice frequency in Hz of each scanner run, volume frequency if unknown."""
     if np.sum(raw.annotations.description == description) < 3:
         return []
     runs = get_runs(raw, description, name="RPeakDetector")
-    return sorted(
-        {
-            round(raw.info["sfreq"] / run.slice_period, 2)
-            for run in runs
-            if run.n_shots.max() > 1
-        }
-    )
+    return sorted({float(f"{raw.info['sfreq'] / r.slice_period:.5g}") for r in runs})
 
 
 def _name(raw, picks):

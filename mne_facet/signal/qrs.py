@@ -14,7 +14,6 @@ from scipy import fft
 from scipy.ndimage import median_filter, uniform_filter1d
 from scipy.signal import butter, oaconvolve, resample_poly, sosfiltfilt
 
-from .align import raised_cosine
 from .rhythm import choose_beats, is_premature, restore_beats, track_period
 
 # pass bands in Hz
@@ -84,7 +83,7 @@ def heart_band(x, sfreq, l_freq, h_freq, usable, lines=()):
         Samples to use; the others are bridged by straight lines before filtering.
     lines : sequence of float
         Frequencies in Hz of which the harmonics are filtered out where they stand out
-        by 6 dB: that of the slices.
+        by 6 dB: that of the scanner's slices.
 
     Returns
     -------
@@ -105,6 +104,7 @@ def heart_band(x, sfreq, l_freq, h_freq, usable, lines=()):
     if factor > 1:
         x = resample_poly(x, 1, factor, padtype="line")
     rate = sfreq / factor
+    x = x - x.mean()
     for line in lines:
         x = _without_harmonics(x, rate, line, h_freq)
     edges = [l_freq, min(h_freq, 0.45 * rate)]
@@ -113,19 +113,20 @@ def heart_band(x, sfreq, l_freq, h_freq, usable, lines=()):
 
 
 def _without_harmonics(x, rate, line, h_freq):
-    """Filter out the harmonics of a line that stand out."""
-    n_fft = fft.next_fast_len(x.size + int(2 * rate), real=True)
-    coefs = fft.rfft(x - x.mean(), n_fft)
-    freqs = np.arange(coefs.size) * rate / n_fft
-    power = np.abs(coefs) ** 2
+    """Subtract the harmonics of a line that stand out, as large as they are locally."""
     width = min(2.0, line / 4)
+    power = np.abs(fft.rfft(x)) ** 2
+    freqs = np.arange(power.size) * rate / x.size
+    window = np.hanning(2 * round(rate / width) + 1)
+    known = oaconvolve(np.ones(x.size), window, mode="same")
     for harmonic in line * np.arange(1, int(h_freq / line) + 2):
         distance = np.abs(freqs - harmonic) / width
         inner, beside = distance < 0.15, (distance > 0.5) & (distance < 1)
         if inner.any() and power[inner].mean() > 4 * power[beside].mean():
-            near = distance < 1
-            coefs[near] *= raised_cosine(2 * distance[near] - 0.5)
-    return fft.irfft(coefs, n_fft)[: x.size]
+            turning = np.exp(2j * np.pi * harmonic / rate * np.arange(x.size))
+            amplitude = oaconvolve(x * turning.conj(), window, mode="same") / known
+            x = x - 2 * (amplitude * turning).real
+    return x
 
 
 def find_beats(signals, sfreq, band, usable, n_passes=0, lines=()):
@@ -278,16 +279,17 @@ def _match(bands, beats, half):
 
 
 def _refine(bands, beats, half, n_passes=2):
-    """Times between samples, and correlation with the typical beat."""
+    """Times between samples, and correlation with the typical beat, of any sign."""
     search = np.arange(-(half // 2), half // 2 + 1)
     for _ in range(n_passes):
         filtered, correlation, typical = _match(bands, beats, half)
+        filtered = np.abs(filtered)
         index = np.clip(beats[:, np.newaxis] + search, 0, bands.shape[1] - 1)
         best = filtered[index].argmax(axis=1)
         beats = np.unique(index[np.arange(beats.size), best])
     size = np.sqrt((typical**2).mean(axis=0))
     samples = _vertex(filtered, beats) + _vertex(size, size.argmax()) - half
-    return samples, np.clip(correlation[beats], 0, 1)
+    return samples, np.minimum(np.abs(correlation[beats]), 1)
 
 
 def _vertex(y, peak):
