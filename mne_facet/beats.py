@@ -160,7 +160,7 @@ class RPeakDetector(RawTransformer):
             )
             if kind == "ecg" or (kind != "stim" and re.search("(?i)ecg|ekg", name))
         ]
-        if self.picks != "ecg":
+        if not (isinstance(self.picks, str) and self.picks == "ecg"):
             picks = pick_channels(raw, self.picks, name="RPeakDetector")
             return picks, set(picks) <= set(ecg)
         good = [pick for pick in ecg if raw.ch_names[pick] not in raw.info["bads"]]

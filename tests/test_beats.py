@@ -164,8 +164,9 @@ def test_ecg_is_known_by_type_or_name(heart):
     for name, kind in (("x", "ecg"), ("EKG1", "eeg"), ("ecg", "misc")):
         raw = _raw([noise[0], x, noise[1]], ["Cz", name, "Pz"], ["eeg", kind, "eeg"])
         np.testing.assert_allclose(_times(_detect(raw)), times, atol=2e-3)
-        picked = _detect(raw, picks=[name])
-        np.testing.assert_array_equal(_times(picked), _times(_detect(raw)))
+        for picks in ([name], [1], np.array([1])):
+            picked = _detect(raw, picks=picks)
+            np.testing.assert_array_equal(_times(picked), _times(_detect(raw)))
 
 
 def test_bad_ecg_is_not_used_unless_named(heart):
