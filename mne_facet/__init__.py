@@ -4,10 +4,12 @@ from . import _pipe
 from ._base import ChannelTransformer, RawTransformer
 from ._memory import estimate_memory
 from .batch import FileResult, correct_files, plan
+from .beats import BeatReport, RPeakDetector, beat_report
 from .benchmark import benchmark_scaling, plot_scaling
 from .blockwise import Blockwise
 from .filters import Filter, NotchFilter, Resample
 from .gradient import AAS
+from .physio import add_beats, read_physio_beats
 from .recipes import recipe
 from .simulate import simulate_raw
 from .testing import check_raw_transformer
@@ -17,21 +19,26 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AAS",
+    "BeatReport",
     "Blockwise",
     "ChannelTransformer",
     "FileResult",
     "Filter",
     "NotchFilter",
+    "RPeakDetector",
     "RawTransformer",
     "Resample",
     "TriggerAligner",
     "TriggerDetector",
+    "add_beats",
+    "beat_report",
     "benchmark_scaling",
     "check_raw_transformer",
     "correct_files",
     "estimate_memory",
     "plan",
     "plot_scaling",
+    "read_physio_beats",
     "recipe",
     "simulate_raw",
     "trigger_report",

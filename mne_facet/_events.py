@@ -5,6 +5,9 @@ MNE rounds onsets to 1 us when annotations are set and FIF keeps them as float32
 (0.1 ms after an hour), so the exact time is kept a second time in the annotation's
 extras, and believed where it is within 1 ms of the onset.
 
+Extras of a beat: ``time`` (s), ``quality`` (0 to 1, None if unknown) and ``kind``
+("normal", "ectopic", "restored" or "given").
+
 Extras of a volume: ``time`` (s, same origin as the onset), ``run`` and ``volume``
 (counted from 0), ``n_shots`` (slices, or multiband groups of slices, excited in this
 volume), ``slice_period`` (s), ``length`` (s, of the artifact: shorter than the TR
@@ -91,6 +94,10 @@ def write_volumes(raw, samples, extras, description):
     old = np.flatnonzero(raw.annotations.description == description)
     if old.size:
         raw.annotations.delete(old)
+    _append(raw, samples, extras, description)
+
+
+def _append(raw, samples, extras, description):
     times = np.asarray(samples) / raw.info["sfreq"] + raw.first_time
     inside = np.flatnonzero((np.asarray(samples) > -0.5) & (times < _end_time(raw)))
     raw.annotations.append(
@@ -127,6 +134,23 @@ def overlaps_bad(raw, starts, stops):
             last = first + annotation["duration"] * sfreq
             touched |= (starts < last) & (stops > first)
     return touched
+
+
+def usable_samples(raw):
+    """Samples outside all annotations that start with BAD, and not at a joint.
+
+    Returns
+    -------
+    usable : array of bool, shape (n_times,)
+        False from 50 ms before to 50 ms after them.
+    """
+    sfreq, usable = raw.info["sfreq"], np.ones(raw.n_times, bool)
+    for annotation in raw.annotations:
+        if annotation["description"].lower().startswith(("bad", "edge boundary")):
+            first = annotation["onset"] - raw.first_time - 0.05
+            last = first + annotation["duration"] + 0.1
+            usable[max(0, int(first * sfreq)) : max(0, int(last * sfreq) + 1)] = False
+    return usable
 
 
 def get_runs(raw, description="TR", *, name):
@@ -210,6 +234,57 @@ def _make_run(raw, onsets, index):
     return VolumeRun(
         onsets, float(period), n_shots, float(slice_period), index, float(length)
     )
+
+
+def beat_index(raw, description="R peak", *, name):
+    """Indices of the annotations that mark heart beats, sorted by time.
+
+    Of beats within 0.2 s of each other only the first counts: no heart is that fast.
+    """
+    index = np.flatnonzero(raw.annotations.description == description)
+    if not index.size:
+        raise ValueError(
+            f"{name} needs heart beats, but no annotation is described "
+            f"{description!r}. Run RPeakDetector first, add the beats as annotations "
+            f"or set description=. The recording has: {describe_annotations(raw)}."
+        )
+    beats = annotation_samples(raw, index)
+    order = np.argsort(beats, kind="stable")
+    single = np.diff(beats[order], prepend=-np.inf) >= 0.2 * raw.info["sfreq"]
+    return index[order][single]
+
+
+def get_beats(raw, description="R peak", *, name):
+    """Heart beats of a recording from their annotations, whoever made these.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        The recording.
+    description : str
+        Description of the annotations.
+    name : str
+        Who asks, for the error.
+
+    Returns
+    -------
+    beats : array of float, shape (n_beats,)
+        Samples from the first of the data, sorted; at least one. Of beats within 0.2 s
+        of each other only the first is kept.
+    """
+    return annotation_samples(raw, beat_index(raw, description, name=name))
+
+
+def write_beats(raw, samples, extras, description):
+    """Add beats at exact times, instead of those that were written here before."""
+    old = [
+        index
+        for index in np.flatnonzero(raw.annotations.description == description)
+        if "kind" in raw.annotations.extras[index]
+    ]
+    if old:
+        raw.annotations.delete(old)
+    _append(raw, samples, extras, description)
 
 
 def describe_annotations(raw):

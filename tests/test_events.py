@@ -134,3 +134,18 @@ def test_too_few_volumes():
     raw.set_annotations(mne.Annotations([1, 2, 9, 10, 20, 21], 0, "TR"))
     with pytest.raises(ValueError, match="at least 3 volumes in a row"):
         _events.get_runs(raw, name="AAS")
+
+
+def test_beats_are_sorted_and_single_whoever_annotated_them():
+    raw = _raw()
+    times = [5.0, 1.0, 2.0, 2.0, 2.1, 3.0]
+    raw.set_annotations(mne.Annotations(times, 0, "R peak"))
+    beats = _events.get_beats(raw, "R peak", name="test")
+    np.testing.assert_allclose(beats, SFREQ * np.array([1, 2, 3, 5]))
+
+
+def test_no_beats():
+    raw = _raw()
+    raw.set_annotations(mne.Annotations([1.0], 0, "QRS"))
+    with pytest.raises(ValueError, match=r"PulseX needs .* Run RPeak.*has: 'QRS' \(1"):
+        _events.get_beats(raw, "R peak", name="PulseX")

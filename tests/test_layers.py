@@ -10,7 +10,16 @@ PACKAGE = Path(mne_facet.__file__).parent
 LAYERS = [
     {"_events", "_base", "_log", "_pipe", "simulate"},
     {"_epochs"},
-    {"triggers", "gradient", "filters", "blockwise", "_files", "_provenance"},
+    {
+        "triggers",
+        "gradient",
+        "beats",
+        "physio",
+        "filters",
+        "blockwise",
+        "_files",
+        "_provenance",
+    },
     {"recipes", "_memory", "testing"},
     {"_plan"},
     {"batch", "benchmark"},
