@@ -9,6 +9,7 @@ from .blockwise import Blockwise
 from .filters import Filter, NotchFilter, Resample
 from .gradient import AAS
 from .recipes import recipe
+from .residual import ANC, OBS
 from .simulate import simulate_raw
 from .testing import check_raw_transformer
 from .triggers import TriggerAligner, TriggerDetector, trigger_report
@@ -17,6 +18,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AAS",
+    "ANC",
+    "OBS",
     "Blockwise",
     "ChannelTransformer",
     "FileResult",
