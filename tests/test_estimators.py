@@ -10,6 +10,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mne_facet import (
     AAS,
+    ANC,
+    OBS,
     Filter,
     NotchFilter,
     Resample,
@@ -23,6 +25,8 @@ ESTIMATORS = [
     TriggerDetector("R128"),
     TriggerAligner(),
     AAS(),
+    OBS(),
+    ANC(AAS()),
     Filter(1.0, 40.0),
     NotchFilter(50.0),
     Resample(500.0),

@@ -253,26 +253,32 @@ def cancel_noise(clean, removed, spans, canceller):
     -----
     The step size is ``mu = step / (N mean(r^2))`` of the reference ``r`` during the
     scan, smaller where bursts of it would take ``2 mu sum(r[n - j]^2)`` above 1. The
-    channel is left as it was if the filter diverges or adds power to the pass band.
+    channel is left as it was if the filter diverges, adds power to the pass band, or if
+    the reference there is weaker than what is left: no artifact, or none to speak of.
     """
     decim = canceller.decim
     target, reference = (_in_passband(x, canceller) for x in (clean, removed))
     explained = np.zeros_like(target)
     for start, stop in spans:
         part = slice(max(0, -int(-start // decim)), int(stop // decim))
+        power = target[part] @ target[part]
+        if reference[part] @ reference[part] < power:
+            return clean, "nothing cancelled, less was removed than is left"
         y = _explain(reference[part], target[part], canceller.order, canceller.step)
         left = target[part] - y
-        if not left @ left <= target[part] @ target[part]:
+        if not left @ left <= power:
             return clean, "nothing cancelled, it would have added power"
         explained[part] = y
     if decim > 1:
         explained = resample_poly(explained, decim, 1, window=canceller.lowpass)
-    cancelled = clean.copy()
+    cancelled, fade = clean.copy(), canceller.fade
     for start, stop in spans:
-        samples = np.arange(max(0, int(np.ceil(start))), min(int(stop), clean.size))
-        window = raised_cosine((samples - start) / canceller.fade)
-        window *= raised_cosine((stop - samples) / canceller.fade)
-        cancelled[samples] -= window * explained[samples]
+        first, last = max(0, int(np.ceil(start))), min(int(stop), clean.size)
+        noise = explained[first:last]
+        rising, falling = np.arange(first, first + fade), np.arange(last - fade, last)
+        noise[:fade] *= raised_cosine((rising - start) / fade)
+        noise[-fade:] *= raised_cosine((stop - falling) / fade)
+        cancelled[first:last] -= noise
     return cancelled, None
 
 
