@@ -103,7 +103,6 @@ class OBS(ChannelTransformer):
 
     _plan_needs_data = False
     _ns_per_sample = 40.0
-    _n_arrays = 4.0
 
     def __init__(
         self,
@@ -260,7 +259,7 @@ class ANC(ChannelTransformer):
     """
 
     _ns_per_sample = 60.0
-    _n_arrays = 8.0
+    _n_arrays = 12.0
 
     def __init__(
         self,

@@ -233,6 +233,16 @@ def test_two_runs_and_a_pause(periodic):
         np.testing.assert_array_equal(clean[:, pause], data[:, pause])
 
 
+def test_silence_between_volumes_is_no_slice(found):
+    raw, truth = found(volume_gap=0.2, movement=0.0)
+    average = AAS(level="slice").fit_transform(raw)
+    clean = OBS(2, level="slice").fit_transform(average)
+    starts = (1000 * truth.volume_times).astype(int)[:, np.newaxis]
+    changed = clean.get_data("eeg") != average.get_data("eeg")
+    assert not changed[:, (starts + np.arange(1820, 1980)).ravel()].any()
+    assert changed[:, (starts + np.arange(20, 1780)).ravel()].mean() > 0.99
+
+
 def test_slices_where_volumes_are_few(found, caplog):
     raw, _ = found()
     with mne.use_log_level("INFO"), caplog.at_level(logging.INFO, logger="mne"):

@@ -55,8 +55,6 @@ def test_output_of_the_matlab_toolboxes(kernel):
 @pytest.mark.parametrize("order", [1, 3, 49])
 @pytest.mark.parametrize("n_steps", [1, 4, 33, 200, 2500])
 def test_equal_to_the_recursion_11_10(kernel, order, n_steps):
-    if kernel is KERNELS["four at once"] and order * n_steps > 10_000:
-        pytest.skip("not compiled here")
     reference, target = _signals(order + n_steps)
     step = 0.3 / ((order + 1) * np.max(reference**2))
     _assert_equal(

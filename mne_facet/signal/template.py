@@ -279,8 +279,9 @@ def paste(clean, templates, gain, grid, block, rows):
         Sample of the first column of each template.
     """
     templates *= gain[:, np.newaxis]
-    joined = grid.joined[block]
-    alone = np.flatnonzero(~joined[1:, 0] | ~joined[:-1, 1]) + 1
+    # what an epoch joins may belong to another grid: a pause between volumes
+    apart = np.abs(grid.starts[block][1:] - grid.stops[block][:-1]) > 0.5
+    alone = np.flatnonzero(apart | ~grid.joined[block][1:, 0]) + 1
     for first, stop in pairwise([0, *alone, len(rows)]):
         part = slice(block.start + first, block.start + stop)
         begin, noise = _join(templates[first:stop], grid, part, rows[first:stop])
