@@ -11,6 +11,7 @@ from .filters import Filter, NotchFilter, Resample
 from .gradient import AAS
 from .physio import add_beats, read_physio_beats
 from .recipes import recipe
+from .residual import ANC, OBS
 from .simulate import simulate_raw
 from .testing import check_raw_transformer
 from .triggers import TriggerAligner, TriggerDetector, trigger_report
@@ -19,6 +20,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AAS",
+    "ANC",
+    "OBS",
     "BeatReport",
     "Blockwise",
     "ChannelTransformer",

@@ -1,6 +1,8 @@
 """What every estimator shares: checks, lists of recordings, channels in parallel."""
 
+from collections.abc import Callable
 from functools import cache, partial
+from typing import NamedTuple
 
 import mne
 import numpy as np
@@ -97,6 +99,8 @@ class ChannelTransformer(RawTransformer):
     of one channel, array of shape (n_times,), to a new one. That function, and what it
     carries along, must be picklable: ``functools.partial`` of a function of a module.
     It may also return a pair, the new array and a note (str or None) for the log.
+    Where channels are treated differently the plan is a list of pairs, channels and
+    the function for them.
 
     In return, channels run in parallel and in blocks, from memory or from disk, with
     the same result.
@@ -154,41 +158,67 @@ def correct_channels(steps, raw, n_jobs=None, block_size=None):
         As in :func:`apply_channels`.
     """
     names = [type(step).__name__ for step in steps]
-    all_picks = [step._pick_channels(raw) for step in steps]
-    check_data(raw, all_picks[0], name=names[0])
-    funcs = [
-        step._plan(raw, picks) for step, picks in zip(steps, all_picks, strict=True)
-    ]
+    check_data(raw, steps[0]._pick_channels(raw), name=names[0])
+    parts = plan_steps(steps, raw)
     notes = [{} for _ in steps]
-    for picks, chosen in _same_steps(all_picks):
+    for picks, chosen in same_parts(parts):
         results = apply_channels(
-            partial(_chain, funcs=[funcs[i] for i in chosen]),
+            partial(run_chain, funcs=[part.func for part in chosen]),
             raw,
             picks,
             n_jobs,
             block_size=block_size,
-            ns_per_sample=sum(steps[i]._ns_per_sample for i in chosen),
+            ns_per_sample=sum(steps[part.step]._ns_per_sample for part in chosen),
         )
         for pick, said in zip(picks, results, strict=True):
-            for i, note in zip(chosen, said, strict=True):
+            for part, note in zip(chosen, said, strict=True):
                 if note is not None:
-                    notes[i].setdefault(note, []).append(raw.ch_names[pick])
-    for step, name, picks, said in zip(steps, names, all_picks, notes, strict=True):
+                    notes[part.step].setdefault(note, []).append(raw.ch_names[pick])
+    for step, name, said in zip(steps, names, notes, strict=True):
         for note, channels in said.items():
             logger.info(f"{name}: {', '.join(channels)}: {note}")
-        step._finish(raw, picks)
+        step._finish(raw, step._pick_channels(raw))
 
 
-def _same_steps(all_picks):
-    """Channels that go through the same steps, and the numbers of these steps."""
+class PlanPart(NamedTuple):
+    """What one step does to some channels.
+
+    Attributes
+    ----------
+    step : int
+        Number of the step.
+    picks : array of int
+        Channels.
+    func : callable
+        From one channel to a new one, or to that and a note.
+    """
+
+    step: int
+    picks: np.ndarray
+    func: Callable
+
+
+def plan_steps(steps, raw):
+    """Plans of channelwise steps, a list of :class:`PlanPart`."""
+    parts = []
+    for index, step in enumerate(steps):
+        picks = step._pick_channels(raw)
+        plan = step._plan(raw, picks)
+        pairs = plan if isinstance(plan, list) else [(picks, plan)]
+        parts.extend(PlanPart(index, *pair) for pair in pairs)
+    return parts
+
+
+def same_parts(parts):
+    """Channels that go through the same parts of a plan, and these parts."""
     groups = {}
-    for pick in sorted(set().union(*map(set, all_picks))):
-        chosen = tuple(i for i, picks in enumerate(all_picks) if pick in picks)
+    for pick in sorted(set().union(*(part.picks for part in parts))):
+        chosen = tuple(i for i, part in enumerate(parts) if pick in part.picks)
         groups.setdefault(chosen, []).append(pick)
-    return [(picks, chosen) for chosen, picks in groups.items()]
+    return [(picks, [parts[i] for i in chosen]) for chosen, picks in groups.items()]
 
 
-def _chain(x, funcs):
+def run_chain(x, funcs):
     """Apply functions one after the other; return the notes they made."""
     notes = []
     for func in funcs:
@@ -202,7 +232,7 @@ def _as_list(X):
     return X if isinstance(X, (list, tuple)) else [X]
 
 
-def pick_channels(raw, picks=None, *, name):
+def pick_channels(raw, picks=None, *, name, kinds=("eeg", "eog", "ecg", "emg")):
     """Indices of the channels to work on, bad ones included.
 
     Parameters
@@ -210,9 +240,11 @@ def pick_channels(raw, picks=None, *, name):
     raw : mne.io.Raw
         The recording.
     picks : str | list | slice | None
-        As in MNE. None: all EEG, EOG, ECG and EMG channels.
+        As in MNE. None: all channels of `kinds`.
     name : str
         Who asks, for the error.
+    kinds : tuple of str
+        Channel types.
 
     Returns
     -------
@@ -222,12 +254,13 @@ def pick_channels(raw, picks=None, *, name):
     if picks is not None:
         return _picks_to_idx(raw.info, picks, exclude=())
     found = mne.pick_types(
-        raw.info, meg=False, eeg=True, eog=True, ecg=True, emg=True, exclude=()
+        raw.info, meg=False, **dict.fromkeys(kinds, True), exclude=()
     )
     if not len(found):
-        kinds = sorted(set(raw.get_channel_types()))
+        wanted = ", ".join(kinds[:-1]).upper() + f" or {kinds[-1].upper()}"
+        present = sorted(set(raw.get_channel_types()))
         raise ValueError(
-            f"{name} found no EEG, EOG, ECG or EMG channel, the recording has {kinds}. "
+            f"{name} found no {wanted} channel, the recording has {present}. "
             "Set the channel types with raw.set_channel_types or name the channels "
             "with picks=."
         )

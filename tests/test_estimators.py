@@ -10,6 +10,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mne_facet import (
     AAS,
+    ANC,
+    OBS,
     Filter,
     NotchFilter,
     Resample,
@@ -25,6 +27,8 @@ ESTIMATORS = [
     TriggerAligner(),
     AAS(),
     RPeakDetector(),
+    OBS(),
+    ANC(AAS()),
     Filter(1.0, 40.0),
     NotchFilter(50.0),
     Resample(500.0),

@@ -148,6 +148,17 @@ def test_two_gap_lengths_in_one_run_11_12(simulated, trigger):
     assert left.max() < 0.05 * truth.gradient[:3].std()
 
 
+@pytest.mark.parametrize("level", ["volume", "slice"])
+def test_silence_at_the_end_of_each_volume(simulated, level):
+    raw, truth = simulated(volume_gap=0.2, movement=0.0)
+    found = _detect(raw, n_slices=20)
+    clean = AAS(level=level).fit_transform(found).get_data("eeg")
+    starts = (1000 * truth.volume_times).astype(int)
+    silence = (starts[:, np.newaxis] + np.arange(1820, 1980)).ravel()
+    error = (clean - truth.eeg[:3])[:, silence]
+    assert error.std() < 0.02 * truth.gradient[:3].std()
+
+
 def test_flat_bad_and_clipped_channels_11_13(simulated):
     raw, truth = simulated(n_eeg=5)
     raw._data[0] = 0.0

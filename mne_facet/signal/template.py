@@ -132,7 +132,7 @@ def _subtract_grid(clean, x, grid, intact, weights, scale):
         if scale is not None and good[block].any():
             mine = epochs[start - first : stop - first, body]
             gain = _gains(mine, templates[:, body], good[block])
-        _paste(clean, templates, gain, grid, block, rows[block])
+        paste(clean, templates, gain, grid, block, rows[block])
 
 
 @lru_cache(maxsize=4)
@@ -256,15 +256,32 @@ def _gains(epochs, templates, good):
     return np.where(weak, 1.0, np.clip(gain, 0.8 * center, 1.25 * center))
 
 
-def _paste(clean, templates, gain, grid, block, rows):
-    """Subtract the templates, cross-faded where epochs join, hard where they do not.
+def paste(clean, templates, gain, grid, block, rows):
+    """Subtract templates, cross-faded where epochs join, hard where they do not.
 
     Epoch by epoch this would be many short calls, for each of which threads hand over
     the interpreter lock.
+
+    Parameters
+    ----------
+    clean : array, shape (n_times,)
+        Channel, changed in place.
+    templates : array, shape (n_block, length)
+        One row per epoch, with at least ``grid.fade`` samples before and after the
+        epoch; changed as well.
+    gain : array, shape (n_block,)
+        Factor of each template.
+    grid : EpochGrid
+        The epochs.
+    block : slice
+        Which of them these are.
+    rows : array of int, shape (n_block,)
+        Sample of the first column of each template.
     """
     templates *= gain[:, np.newaxis]
-    joined = grid.joined[block]
-    alone = np.flatnonzero(~joined[1:, 0] | ~joined[:-1, 1]) + 1
+    # what an epoch joins may belong to another grid: a pause between volumes
+    apart = np.abs(grid.starts[block][1:] - grid.stops[block][:-1]) > 0.5
+    alone = np.flatnonzero(apart | ~grid.joined[block][1:, 0]) + 1
     for first, stop in pairwise([0, *alone, len(rows)]):
         part = slice(block.start + first, block.start + stop)
         begin, noise = _join(templates[first:stop], grid, part, rows[first:stop])
