@@ -100,7 +100,7 @@ def estimate_memory(
     if not isinstance(source, mne.io.BaseRaw):
         source = read_file(source, reader, preload=False)
     n_channels = len(source.ch_names)
-    channel = 8.0 * source.n_times
+    channel = 8.0 * int(source.n_times)
     n_jobs = min(effective_n_jobs(n_jobs), n_channels)
     block_size = min(block_size or 4 * n_jobs, n_channels)
     arrays = max(
