@@ -297,10 +297,11 @@ def _join(templates, grid, part, rows):
     begin = nearest[0] - fade * joined[0, 0]
     end = nearest[-1] + (fade + 1) * joined[-1, 1]
     # of each sample its place in the templates, one after the other
-    place = np.arange(begin, end)
     first = np.arange(len(rows)) * templates.shape[1] - rows
-    place += np.repeat(first, np.diff(np.r_[begin, nearest[1:-1], end]))
-    noise = templates.ravel().take(place)
+    place = np.ones(end - begin, int)
+    place[0] = begin + first[0]
+    place[nearest[1:-1] - begin] += np.diff(first)
+    noise = templates.ravel().take(np.cumsum(place, out=place))
     samples = nearest[:, np.newaxis] + np.arange(-fade, fade + 1)
     rise = raised_cosine((samples - borders[:, np.newaxis] + fade) / (2 * fade))
     inner = samples[1:-1]
