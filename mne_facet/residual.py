@@ -221,7 +221,7 @@ class ANC(ChannelTransformer):
     What it costs: noise in the EEG of about a share `step` of its power, around the
     harmonics of the slice frequency. It pays where the artifact drifts slowly against
     an average over many volumes. On recordings with known truth the error left by
-    averages over 30 volumes fell by 3 to 60 % at 70 to 240 Hz and stayed within 1 % at
+    averages over 30 volumes fell by 3 to 64 % at 70 to 240 Hz and stayed within 1 % at
     0.5 to 45 Hz; after averages over slices there was nothing to gain.
 
     It hurts with a large step (with that of FASTR, unchecked, the error at 0.5 to 45 Hz
