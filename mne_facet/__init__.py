@@ -7,7 +7,8 @@ from .batch import FileResult, correct_files, plan
 from .benchmark import benchmark_scaling, plot_scaling
 from .blockwise import Blockwise
 from .filters import Filter, NotchFilter, Resample
-from .gradient import AAS
+from .gradient import AAS, VolumeArtifact
+from .motion import add_motion, read_motion
 from .recipes import recipe
 from .simulate import simulate_raw
 from .testing import check_raw_transformer
@@ -26,12 +27,15 @@ __all__ = [
     "Resample",
     "TriggerAligner",
     "TriggerDetector",
+    "VolumeArtifact",
+    "add_motion",
     "benchmark_scaling",
     "check_raw_transformer",
     "correct_files",
     "estimate_memory",
     "plan",
     "plot_scaling",
+    "read_motion",
     "recipe",
     "simulate_raw",
     "trigger_report",

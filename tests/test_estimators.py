@@ -15,6 +15,7 @@ from mne_facet import (
     Resample,
     TriggerAligner,
     TriggerDetector,
+    VolumeArtifact,
     check_raw_transformer,
     recipe,
 )
@@ -23,6 +24,7 @@ ESTIMATORS = [
     TriggerDetector("R128"),
     TriggerAligner(),
     AAS(),
+    VolumeArtifact(),
     Filter(1.0, 40.0),
     NotchFilter(50.0),
     Resample(500.0),

@@ -9,7 +9,7 @@ STANDARD = {"dataclasses", "functools", "itertools", "typing"}
 PACKAGE = Path(mne_facet.__file__).parent
 LAYERS = [
     {"_events", "_base", "_log", "_pipe", "simulate"},
-    {"_epochs"},
+    {"_epochs", "motion"},
     {"triggers", "gradient", "filters", "blockwise", "_files", "_provenance"},
     {"recipes", "_memory", "testing"},
     {"_plan"},
