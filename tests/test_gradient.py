@@ -423,7 +423,7 @@ def test_bursts_hardly_change_a_median(simulated):
 
 
 def test_interior_equals_mne_11_14(simulated):
-    raw, truth = simulated(sfreq=1000.0, clock_ppm=0.0)
+    raw, _ = simulated(sfreq=1000.0, clock_ppm=0.0)
     found = TriggerDetector("R128").fit_transform(raw)
     events, _ = mne.events_from_annotations(found, {"TR": 1}, verbose="ERROR")
     peer = mne.preprocessing.remove_fmri_gradient_artifact(

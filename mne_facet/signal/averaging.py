@@ -82,7 +82,7 @@ def slice_weights(good, window, shot):
 
 
 def _within_groups(group, good, window, n_others):
-    """Nearest epochs of the same group, where it has that many others to choose from."""
+    """Nearest epochs of the same group, where it has that many others."""
     rows = {}
     for number in np.unique(group):
         same = np.flatnonzero(group == number)
