@@ -49,9 +49,7 @@ def test_every_format_tells_the_same(tmp_path, motion):
 def test_format_can_be_named(tmp_path, motion):
     fname = _write(tmp_path / "motion.dat", motion[:, [3, 4, 5, 0, 1, 2]])
     np.testing.assert_allclose(read_motion(fname, fmt="fsl"), motion)
-    with pytest.raises(
-        ValueError, match=r"of motion.dat is unknown. Use fmt='sp"
-    ):
+    with pytest.raises(ValueError, match=r"of motion.dat is unknown. Use fmt='sp"):
         read_motion(fname)
     with pytest.raises(ValueError, match="is unknown"):
         read_motion(fname, fmt="itk")
@@ -124,9 +122,7 @@ def test_rows_must_fit_the_volumes(simulated, motion):
         add_motion(raw, motion)
     with pytest.raises(ValueError, match=r"motion has shape \(10, 5\), it needs 6"):
         add_motion(raw, np.zeros((10, 5)))
-    with pytest.raises(
-        ValueError, match=r"2 array\(s\) for 1 scanner run\(s\)"
-    ):
+    with pytest.raises(ValueError, match=r"2 array\(s\) for 1 scanner run\(s\)"):
         add_motion(raw, [motion[:5], motion[5:]])
 
 
