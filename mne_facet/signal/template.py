@@ -309,8 +309,9 @@ def _paste(clean, templates, gain, grid, block, rows):
     the interpreter lock.
     """
     templates *= gain[:, np.newaxis]
-    joined = grid.joined[block]
-    alone = np.flatnonzero(~joined[1:, 0] | ~joined[:-1, 1]) + 1
+    # pauses join the slices around them, not each other
+    apart = np.abs(grid.starts[block][1:] - grid.stops[block][:-1]) > 0.5
+    alone = np.flatnonzero(apart) + 1
     for first, stop in pairwise([0, *alone, len(rows)]):
         part = slice(block.start + first, block.start + stop)
         begin, noise = _join(templates[first:stop], grid, part, rows[first:stop])
