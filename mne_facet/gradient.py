@@ -34,7 +34,11 @@ _SCHEMES = {
     "median": (moving_weights, (), 100, 30),
     "exponential": (exponential_weights, (), 100, 30),
 }
-_LEVELS = {"volume": "volumes", "slice": "slices", "both": "slices, then volumes"}
+_LEVELS = {
+    "volume": "volume epochs",
+    "slice": "slice epochs",
+    "both": "slice epochs, then volumes",
+}
 # where there is artifact and hardly any EEG, in Hz
 _ARTIFACT_BAND = (100.0, 250.0)
 
@@ -154,6 +158,10 @@ class AAS(ChannelTransformer):
     >>> pipeline = make_pipeline(TriggerDetector("R128"), TriggerAligner(), AAS())
     >>> clean = pipeline.fit_transform(raw)
     """
+
+    _ns_per_sample = 90.0
+    _n_arrays = 4.5
+    _n_arrays_to_plan = 8.0
 
     def __init__(
         self,
@@ -338,6 +346,8 @@ class VolumeArtifact(ChannelTransformer):
     ... )
     >>> clean = pipeline.fit_transform(raw)
     """
+
+    _ns_per_sample = 60.0
 
     def __init__(
         self,

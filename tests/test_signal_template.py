@@ -120,6 +120,19 @@ def test_artifact_with_slope_and_offset_leaves_a_constant_11_7():
     assert clean.mean() == pytest.approx(wave.mean(), rel=1e-9)
 
 
+@pytest.mark.parametrize("average", ["mean", "median"])
+@pytest.mark.parametrize("scale", ["robust", "significant", None])
+def test_fractional_period_whatever_the_average_11_5(average, scale):
+    period, n_epochs, first = 400.617, 200, 1000.3
+    times = np.arange(int(first + n_epochs * period) + 1000)
+    artifact = _artifact(times, period, first, n_epochs)
+    starts = first + period * np.arange(n_epochs)
+    grid = _grid(starts, period)
+    clean = subtract_templates(artifact, [grid], THIRTY, scale, average, 10)
+    inside = slice(int(first) + 50, int(starts[-1] + period) - 50)
+    assert clean[inside].std() < 0.02e-6
+
+
 @pytest.mark.parametrize("source", ["exact times", "clock of rounded triggers"])
 def test_fractional_period_11_5(source):
     period, n_epochs, first = 400.617, 1496, 1000.3

@@ -282,7 +282,7 @@ def exponential_weights(good, window):
     The weight of epoch ``j`` in the template of ``k`` is proportional to
     ``rho^|k - j|``: the best linear estimate of an artifact that drifts as a random
     walk. ``rho = (window - 2) / (window + 2)`` makes the noise of the average equal to
-    that of `window` equal weights. Weights below 1e-4 of the largest are left out.
+    that of `window` equal weights. Weights below 1 % of the largest are left out.
 
     Parameters
     ----------
@@ -296,8 +296,8 @@ def exponential_weights(good, window):
     weights : scipy.sparse.csr_array, shape (n_epochs, n_epochs)
         Rows sum to 1, the diagonal is 0.
     """
-    rho = max((window - 2) / (window + 2), 1e-4)
-    reach = int(np.ceil(np.log(1e-4) / np.log(rho)))
+    rho = max((window - 2) / (window + 2), 0.01)
+    reach = int(np.ceil(np.log(0.01) / np.log(rho)))
     picks = _nearest(good, 2 * reach)
     distance = np.abs(picks - np.arange(len(good))[:, np.newaxis])
     values = rho ** (distance - distance.min(axis=1, keepdims=True))

@@ -136,8 +136,8 @@ def _subtract_grid(clean, x, grid, intact, weights, scale, average, width):
             section = start
             basis = _basis(spread, epochs, good[used], fraction[used], moved)
         if average == "median":
-            epochs += each[used, : len(basis)] @ basis
-            templates = median_product(matrix, epochs, start, stop, first)
+            aligned = epochs + each[used, : len(basis)] @ basis
+            templates = median_product(matrix, aligned, start, stop, first)
             templates += own[block, : len(basis)] @ basis
         else:
             templates = running_product(*steps, epochs, start, stop, first)
@@ -149,8 +149,8 @@ def _subtract_grid(clean, x, grid, intact, weights, scale, average, width):
         elif scale == "significant" and good[block].any():
             share = matrix[block].power(2).sum(axis=1).mean()
             mine = mine - slow[block] @ spread[:, body]
-            fit = _significant(templates[:, body], mine, good[block], share)
-            templates = np.take(fit, np.arange(-pad, length - pad), 1, mode="wrap")
+            noise = _averaged_noise(templates[:, body], mine, good[block], share)
+            templates -= np.take(noise, np.arange(-pad, length - pad), 1, mode="wrap")
         _paste(clean, templates, gain, grid, block, rows[block])
 
 
@@ -283,13 +283,13 @@ def _mean_differences(rows, width):
     return np.diff(np.einsum("kjm->kj", parts))
 
 
-def _significant(templates, epochs, good, share):
-    """Templates without what is no more than the noise of averaging.
+def _averaged_noise(templates, epochs, good, share):
+    """What of templates is no more than the noise of averaging.
 
     An average holds what is common to the epochs, and `share` of the power of what is
     not. With ``P = mean |T_k|^2`` and ``N = mean |X_k - T_k|^2 share / (1 + share)``
-    around each harmonic, Wiener's factor is ``1 - N / P``. It is taken with 1.5 N, so
-    that less than 1 % of the power of mere noise passes.
+    around each harmonic, Wiener's filter leaves ``1 - N / P`` of it. This one takes
+    1.5 N, so that less than 1 % of the power of mere noise is left.
     """
     n_times = templates.shape[1]
     coefs = fft.rfft(templates)
@@ -299,7 +299,7 @@ def _significant(templates, epochs, good, share):
         for part in (left * np.sqrt(share / (1 + share)), coefs[good])
     )
     ratio = np.divide(noise, power, out=np.ones_like(noise), where=power > 0)
-    return fft.irfft(np.maximum(0, 1 - 1.5 * ratio) * coefs, n_times)
+    return fft.irfft(np.minimum(1, 1.5 * ratio) * coefs, n_times)
 
 
 def _paste(clean, templates, gain, grid, block, rows):
