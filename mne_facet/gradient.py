@@ -160,7 +160,7 @@ class AAS(ChannelTransformer):
     """
 
     _ns_per_sample = 90.0
-    _n_arrays = 4.5
+    _n_arrays = 4.0
     _n_arrays_to_plan = 8.0
 
     def __init__(

@@ -388,18 +388,20 @@ def increments(weights, restarts):
     """
     gaps = np.diff(weights.indices)
     lag = max(1, int(np.median(gaps))) if gaps.size else 1
-    before = sparse.eye_array(weights.shape[0], k=-lag, format="csr")
-    change = sparse.csr_array(weights - before @ weights)
-    change.data[np.abs(change.data) < 1e-12] = 0
-    change.eliminate_zeros()
-    goes_on = np.diff(change.indptr) < np.diff(weights.indptr)
-    for start in restarts:
-        goes_on[start : start + lag] = False
-    if not goes_on.all():
-        used = sparse.diags_array(goes_on.astype(float))
-        unused = sparse.diags_array((~goes_on).astype(float))
-        change = sparse.csr_array(used @ change + unused @ weights)
-    return change, goes_on, lag
+    goes_on = np.zeros(weights.shape[0], bool)
+    parts = []
+    for start, stop in pairwise([*restarts, weights.shape[0]]):
+        rows = weights[start:stop]
+        change = rows[lag:] - rows[:-lag]
+        change.data[np.abs(change.data) < 1e-12] = 0
+        change.eliminate_zeros()
+        shorter = np.diff(change.indptr) < np.diff(rows[lag:].indptr)
+        if not shorter.all():
+            used, unused = (sparse.diags_array(1.0 * on) for on in (shorter, ~shorter))
+            change = used @ change + unused @ rows[lag:]
+        goes_on[start + lag : stop] = shorter
+        parts += [rows[:lag], change]
+    return sparse.vstack(parts, format="csr"), goes_on, lag
 
 
 def running_product(steps, goes_on, lag, epochs, start, stop, first_epoch):
