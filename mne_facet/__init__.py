@@ -8,7 +8,8 @@ from .beats import BeatReport, RPeakDetector, beat_report
 from .benchmark import benchmark_scaling, plot_scaling
 from .blockwise import Blockwise
 from .filters import Filter, NotchFilter, Resample
-from .gradient import AAS
+from .gradient import AAS, VolumeArtifact
+from .motion import add_motion, read_motion
 from .physio import add_beats, read_physio_beats
 from .recipes import recipe
 from .residual import ANC, OBS
@@ -33,7 +34,9 @@ __all__ = [
     "Resample",
     "TriggerAligner",
     "TriggerDetector",
+    "VolumeArtifact",
     "add_beats",
+    "add_motion",
     "beat_report",
     "benchmark_scaling",
     "check_raw_transformer",
@@ -41,6 +44,7 @@ __all__ = [
     "estimate_memory",
     "plan",
     "plot_scaling",
+    "read_motion",
     "read_physio_beats",
     "recipe",
     "simulate_raw",

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ._base import pick_channels
 from ._events import overlaps_bad
 from .signal.template import EpochGrid
 
@@ -90,3 +91,21 @@ def _touch(borders, others):
         np.abs(others[index] - borders), np.abs(others[index - 1] - borders)
     )
     return near < 0.5
+
+
+def epoch_places(run, grid):
+    """Volume of each epoch, and its place in the volume, counted from 0."""
+    volume = np.searchsorted(run.onsets, grid.starts + 0.5, side="right") - 1
+    return volume, np.arange(volume.size) - np.searchsorted(volume, volume)
+
+
+def strongest_signals(raw, n_channels, picks=None):
+    """Signals of the channels with the largest artifact, none of them bad."""
+    picks = pick_channels(raw, picks, name="Gradient artifact correction")
+    picks = [p for p in picks if raw.ch_names[p] not in raw.info["bads"]] or picks
+    sfreq = raw.info["sfreq"]
+    start = max(0, raw.n_times // 2 - int(30 * sfreq))
+    minute = slice(start, start + int(60 * sfreq))
+    strength = np.nan_to_num([np.diff(raw[p, minute][0]).std() for p in picks])
+    strongest = np.asarray(picks)[np.argsort(-strength, kind="stable")[:n_channels]]
+    return raw.get_data(strongest)

@@ -1,19 +1,46 @@
 """Correction of the gradient artifact."""
 
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 
 import mne
 import numpy as np
 from mne.utils import logger
 
 from ._base import ChannelTransformer
-from ._epochs import all_grids
+from ._epochs import epoch_grids, epoch_places, strongest_signals
 from ._events import get_runs
-from .signal.averaging import moving_weights
+from .motion import moved_volumes
+from .signal.averaging import (
+    artifact_spectra,
+    block_weights,
+    exponential_weights,
+    farm_weights,
+    fastr_weights,
+    motion_weights,
+    moving_weights,
+    slice_weights,
+)
 from .signal.template import subtract_templates, template_error
 
-_WEIGHTS = {"moving": moving_weights}
+# the scheme, what it looks at, and how many slices or volumes it averages by default
+_SCHEMES = {
+    "moving": (moving_weights, (), 100, 30),
+    "slice": (slice_weights, ("shot",), 30, 30),
+    "allen": (block_weights, ("band",), 100, 25),
+    "fastr": (fastr_weights, ("shot",), 30, 30),
+    "farm": (farm_weights, ("band",), 12, 12),
+    "motion": (motion_weights, ("volume", "moved", "band"), 100, 25),
+    "median": (moving_weights, (), 100, 30),
+    "exponential": (exponential_weights, (), 100, 30),
+}
+_LEVELS = {
+    "volume": "volume epochs",
+    "slice": "slice epochs",
+    "both": "slice epochs, then volumes",
+}
+# where there is artifact and hardly any EEG, in Hz
+_ARTIFACT_BAND = (100.0, 250.0)
 
 
 class AAS(ChannelTransformer):
@@ -27,20 +54,40 @@ class AAS(ChannelTransformer):
 
     Parameters
     ----------
-    window : int
-        Number of epochs to average.
-    weights : "moving"
-        Which epochs: ``"moving"`` the `window` nearest others, half before and half
-        after, sliding inward at the ends of a run.
-    level : "auto" | "volume" | "slice"
+    window : int | "auto"
+        Number of epochs to average. ``"auto"``: what is usual for the `weights`, see
+        there.
+    weights : str
+        Which epochs, and by default how many slices or volumes of them:
+
+        - ``"moving"`` (100 or 30): the nearest others, half before and half after,
+          sliding inward at the ends of a run.
+        - ``"slice"`` (30): the same slice of the nearest other volumes.
+        - ``"allen"`` (100 or 25): consecutive blocks, of them those that resemble each
+          other [1]_.
+        - ``"fastr"`` (30): the windows of FASTR [2]_: every second slice, or volumes
+          in a row, the epoch itself among them.
+        - ``"farm"`` (12): those of some 50 neighbours whose artifact resembles the
+          epoch's most [3]_; follows movement that comes and goes.
+        - ``"motion"`` (100 or 25): the nearest others that no movement of the head
+          lies between [4]_, see :func:`add_motion`.
+        - ``"median"`` (100 or 30): as ``"moving"``, but the median at each sample.
+        - ``"exponential"`` (100 or 30): weights that fall off to both sides, with as
+          much noise as that number of equal ones.
+    level : "auto" | "both" | "slice" | "volume"
         What an epoch is. Slices need to be known (``TriggerDetector(n_slices=...)``
-        or slice triggers); they follow movement faster, volumes allow slices to
-        differ from each other. ``"auto"``: whichever makes the smaller error in six
-        of the EEG channels, see Notes; volumes if slices are not known.
+        or slice triggers); they are many and follow movement faster, volumes allow
+        slices to differ from each other. ``"both"``: slices, and then what they leave
+        in step with the volumes, as by :class:`VolumeArtifact`. ``"auto"``: both or
+        volumes, whichever makes the smaller error in six of the EEG channels, see
+        Notes; volumes if slices are not known.
     scale : "robust" | None
         ``"robust"``: fit the amplitude of each template by least squares, held
-        within 0.8 to 1.25 of the run's median and smoothed over five epochs; 1
-        where the artifact is weak. None: always 1.
+        within half and twice the median; 1 where the artifact is weak. None:
+        always 1.
+    threshold : float
+        For ``weights="motion"``: movements from one volume to the next of more than
+        this many mm or degrees count.
     picks : str | list | slice | None
         Channels to correct; None: EEG, EOG, ECG and EMG channels, bad ones included.
     description : str
@@ -56,12 +103,20 @@ class AAS(ChannelTransformer):
     Notes
     -----
     The templates are ``T = W X`` with an averaging matrix ``W`` whose rows sum to 1
-    and whose diagonal is 0: no epoch is part of its own template, so EEG is not
-    removed with it. What it costs: EEG of other epochs is added, which raises the
-    power of EEG by ``1 + 1 / window``, and activity that is phase-locked to the
-    epochs (harmonics of the slice or volume frequency) is removed. Slow EEG is
-    neither removed nor added: the baseline of the average, a twofold moving average
-    over one artifact period, is taken out of the template.
+    and whose diagonal is 0 (but for ``"fastr"``): no epoch is part of its own
+    template, so EEG is not removed with it. What it costs: EEG of other epochs is
+    added, which raises the power of EEG by ``1 + 1 / window``, and activity that is
+    phase-locked to the epochs (harmonics of the slice or volume frequency) is removed.
+    Slow EEG is neither removed nor added: the baseline of the average, a twofold
+    moving average over one artifact period, is taken out of the template.
+
+    Amplitudes are fitted to differences of means over 2 ms, in which there is much
+    artifact and little EEG. They let slices be of different size.
+
+    Epochs are compared (``"allen"``, ``"farm"``, ``"motion"``) by their spectra from
+    100 to 250 Hz in the five channels with the largest artifact. Compared by all of
+    their signal, as the papers have it, the most similar epochs are those whose EEG
+    is similar: it costs a fifth of the EEG.
 
     The error that ``level="auto"`` looks at is the artifact left in step with the
     volumes, plus the EEG added by the average: ``1 / window`` of its power above half
@@ -75,7 +130,8 @@ class AAS(ChannelTransformer):
     Raises
     ------
     ValueError
-        If there are no volume annotations, or the data hold NaN or Inf.
+        If there are no volume annotations, or the data hold NaN or Inf, or
+        ``weights="motion"`` finds no movement in the annotations.
     RuntimeError
         If the data are not in memory.
 
@@ -84,6 +140,15 @@ class AAS(ChannelTransformer):
     .. [1] Allen, Josephs, Turner (2000). A method for removing imaging artifact from
        continuous EEG recorded during functional MRI. NeuroImage 12, 230-239.
        https://doi.org/10.1006/nimg.2000.0599
+    .. [2] Niazy et al. (2005). Removal of FMRI environment artifacts from EEG data
+       using optimal basis sets. NeuroImage 28, 720-737.
+       https://doi.org/10.1016/j.neuroimage.2005.06.067
+    .. [3] van der Meer et al. (2010). Robust EMG-fMRI artifact reduction for motion
+       (FARM). Clinical Neurophysiology 121, 766-776.
+       https://doi.org/10.1016/j.clinph.2009.12.035
+    .. [4] Moosmann et al. (2009). Realignment parameter-informed artefact correction
+       for simultaneous EEG-fMRI recordings. NeuroImage 45, 1144-1150.
+       https://doi.org/10.1016/j.neuroimage.2009.01.024
 
     Examples
     --------
@@ -94,13 +159,18 @@ class AAS(ChannelTransformer):
     >>> clean = pipeline.fit_transform(raw)
     """
 
+    _ns_per_sample = 90.0
+    _n_arrays = 4.0
+    _n_arrays_to_plan = 8.0
+
     def __init__(
         self,
-        window=30,
+        window="auto",
         *,
         weights="moving",
         level="auto",
         scale="robust",
+        threshold=0.5,
         picks=None,
         description="TR",
         copy=True,
@@ -111,6 +181,7 @@ class AAS(ChannelTransformer):
         self.weights = weights
         self.level = level
         self.scale = scale
+        self.threshold = threshold
         self.picks = picks
         self.description = description
         self.copy = copy
@@ -120,68 +191,211 @@ class AAS(ChannelTransformer):
     def _plan(self, raw, picks):
         self._check_parameters()
         runs = get_runs(raw, self.description, name="AAS")
-        subtract = partial(
-            subtract_templates,
-            weights=partial(_WEIGHTS[self.weights], window=self.window),
-            scale=self.scale,
+        level = self._choose_level(raw, runs, picks)
+        n_epochs = sum(
+            len(run.onsets) if level == "volume" else run.n_shots.sum() for run in runs
         )
-        level = self._choose_level(raw, runs, picks, subtract)
-        grids = all_grids(raw, runs, level)
         logger.info(
-            f"AAS: {sum(len(grid.starts) for grid in grids)} {level} epochs in "
-            f"{len(runs)} run(s), {self.weights} average of {self.window}, "
-            f"{len(picks)} channels"
+            f"AAS: {n_epochs} {_LEVELS[level]} in {len(runs)} run(s), {self.weights} "
+            f"average of {self._window(level)}, {len(picks)} channels"
         )
-        return partial(subtract, grids=grids)
+        return self._subtraction(raw, runs, level)
 
     def _check_parameters(self):
-        if not isinstance(self.window, Integral) or self.window < 2:
+        is_number = isinstance(self.window, Integral) and self.window >= 2
+        if not (is_number or self.window == "auto"):
             raise ValueError(
-                f"window={self.window!r} must be a whole number of epochs, at least 2."
+                f"window={self.window!r} must be a whole number of epochs, at least 2, "
+                "or 'auto'."
             )
+        if not (isinstance(self.threshold, Real) and self.threshold > 0):
+            raise ValueError(f"threshold={self.threshold!r} must be mm above 0.")
         for name, allowed in (
-            ("weights", list(_WEIGHTS)),
-            ("level", ["auto", "volume", "slice"]),
+            ("weights", list(_SCHEMES)),
+            ("level", ["auto", *_LEVELS]),
             ("scale", ["robust", None]),
         ):
             value = getattr(self, name)
             if value not in allowed:
                 raise ValueError(f"{name}={value!r} is unknown. Allowed are {allowed}.")
 
-    def _choose_level(self, raw, runs, picks, subtract):
+    def _window(self, level):
+        if self.window != "auto":
+            return self.window
+        return _SCHEMES[self.weights][3 if level == "volume" else 2]
+
+    def _subtraction(self, raw, runs, level):
+        """The correction of one channel."""
+        if level == "both":
+            slices = self._subtraction(raw, runs, "slice")
+            return partial(_in_turn, funcs=[slices, _subtract_rest(raw, runs)])
+        sfreq = raw.info["sfreq"]
+        placed = [(run, grid) for run in runs for grid in epoch_grids(raw, run, level)]
+        return partial(
+            subtract_templates,
+            grids=[grid for _, grid in placed],
+            weights=[self._scheme(raw, run, grid) for run, grid in placed],
+            scale=self.scale,
+            average="median" if self.weights == "median" else "mean",
+            width=max(1, round(0.002 * sfreq)),
+        )
+
+    def _scheme(self, raw, run, grid):
+        """Averaging matrix of one grid, as a function of the epochs to average."""
+        scheme, needs, *_ = _SCHEMES[self.weights]
+        volume, shot = epoch_places(run, grid)
+        known = {"volume": volume, "shot": shot}
+        if "moved" in needs:
+            known["moved"] = moved_volumes(raw, run, self.threshold)
+        if "band" in needs:
+            sfreq = raw.info["sfreq"]
+            low, high = (min(f / sfreq, 0.4) for f in _ARTIFACT_BAND)
+            known["band"] = artifact_spectra(
+                strongest_signals(raw, 5, self.picks),
+                grid.starts,
+                int(np.median(grid.stops - grid.starts)),
+                min(low, 0.5 * high),
+                high,
+            )
+        window = self._window("slice" if shot.any() else "volume")
+        return partial(scheme, window=window, **{name: known[name] for name in needs})
+
+    def _choose_level(self, raw, runs, picks):
         has_slices = all(run.n_shots.max() > 1 for run in runs)
-        if self.level == "slice" and not has_slices:
+        level = self.level
+        if self.weights == "slice" and level == "auto":
+            level = "slice"
+        if level in ("slice", "both") and not has_slices:
+            name = "weights='slice'" if self.level == "auto" else f"level={level!r}"
             raise ValueError(
-                "level='slice' needs the number of slices per volume. Use "
+                f"{name} needs the number of slices per volume. Use "
                 "TriggerDetector(n_slices=...) or level='volume'."
             )
-        if self.level != "auto":
-            return self.level
+        if level != "auto":
+            return level
         if not has_slices:
             return "volume"
         errors = {
-            level: self._expected_error(raw, runs, picks, subtract, level)
-            for level in ("slice", "volume")
+            level: self._expected_error(raw, runs, picks, level)
+            for level in ("both", "volume")
         }
         logger.info(
-            "AAS: expected error {slice:.2f} uV by slices, {volume:.2f} uV by "
-            "volumes".format(**{key: 1e6 * value for key, value in errors.items()})
+            "AAS: expected error {both:.2f} uV by slices and volumes, {volume:.2f} uV "
+            "by volumes".format(**{key: 1e6 * value for key, value in errors.items()})
         )
         return min(errors, key=errors.get)
 
-    def _expected_error(self, raw, runs, picks, subtract, level, n_channels=6):
+    def _expected_error(self, raw, runs, picks, level, n_channels=6):
         """Error (V rms) of a level in a few EEG channels, spread over all of them."""
         eeg = set(mne.pick_types(raw.info, eeg=True, exclude="bads"))
         candidates = [p for p in picks if p in eeg] or list(picks)
         some = candidates[:: -(-len(candidates) // n_channels)]
-        grids = all_grids(raw, runs, level)
+        subtract = self._subtraction(raw, runs, level)
         width = max(1, round(0.01 * raw.info["sfreq"]))
         power = []
         for pick in some:
-            clean = subtract(raw._data[pick], grids=grids)
+            clean = subtract(raw._data[pick])
             for run in runs:
-                epoch = run.slice_period if level == "slice" else run.period
+                epoch = run.period if level == "volume" else run.slice_period
                 error = template_error(clean, run.onsets, run.period, epoch, width)
                 n_others = run.period * len(run.onsets) / epoch - 1
-                power.append(error.locked + error.above / min(self.window, n_others))
+                n_averaged = min(self._window(level), n_others)
+                power.append(error.locked + error.above / n_averaged)
         return np.exp(0.5 * np.mean(np.log(np.maximum(power, 1e-30))))
+
+
+class VolumeArtifact(ChannelTransformer):
+    """Subtract what an average over slices has left in step with the volumes.
+
+    Slices differ: the first one of a volume has an extra pulse, each has a strength of
+    its own. Averages over slices leave these differences, averages over volumes
+    have few epochs and add much EEG. This step comes after a correction by slices,
+    averages the volumes of what is left and subtracts only what rises above the
+    noise of such an average. It is part of ``AAS(level="both")``.
+
+    Parameters
+    ----------
+    window : int
+        Number of volumes to average.
+    picks : str | list | slice | None
+        Channels to correct; None: EEG, EOG, ECG and EMG channels, bad ones included.
+    description : str
+        Description of the volume annotations.
+    copy : bool
+        Whether to leave the input as it is and return a copy.
+    n_jobs : int | None
+        Channels to process at a time, as in :class:`AAS`.
+    verbose : bool | str | int | None
+        As in MNE.
+
+    Notes
+    -----
+    The template ``T_k`` of volume ``k`` is the mean of `window` others. Each of its
+    harmonics is multiplied by ``max(0, 1 - 1.5 N / P)``, almost Wiener's filter: ``P``
+    is its power, ``N`` what the mean of so many volumes has by chance, known from how
+    much the volumes differ from their templates; both averaged over nine harmonics.
+    Where there is no artifact, less than 1 % of that noise passes.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from mne_facet import AAS, TriggerDetector, VolumeArtifact, simulate_raw
+    >>> raw, truth = simulate_raw(duration=40, n_eeg=2, sfreq=1000, n_slices=20)
+    >>> pipeline = make_pipeline(
+    ...     TriggerDetector("R128", n_slices=20), AAS(level="slice"), VolumeArtifact()
+    ... )
+    >>> clean = pipeline.fit_transform(raw)
+    """
+
+    _ns_per_sample = 60.0
+
+    def __init__(
+        self,
+        window=60,
+        *,
+        picks=None,
+        description="TR",
+        copy=True,
+        n_jobs=None,
+        verbose=None,
+    ):
+        self.window = window
+        self.picks = picks
+        self.description = description
+        self.copy = copy
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _plan(self, raw, picks):
+        if not isinstance(self.window, Integral) or self.window < 2:
+            raise ValueError(
+                f"window={self.window!r} must be a whole number of volumes, at least 2."
+            )
+        runs = get_runs(raw, self.description, name="VolumeArtifact")
+        logger.info(
+            f"VolumeArtifact: {sum(len(run.onsets) for run in runs)} volumes in "
+            f"{len(runs)} run(s), average of {self.window}, {len(picks)} channels"
+        )
+        return _subtract_rest(raw, runs, self.window)
+
+
+def _subtract_rest(raw, runs, window=60):
+    """Subtraction of what is in step with the volumes, above the noise."""
+    grids = []
+    for run in runs:
+        (volumes,) = epoch_grids(raw, run, "volume")
+        # what is slower than a slice is no artifact: the baseline is that of slices
+        periods = epoch_grids(raw, run, "slice")[0].periods
+        grids.append(volumes._replace(periods=periods))
+    return partial(
+        subtract_templates,
+        grids=grids,
+        weights=[partial(moving_weights, window=window) for _ in grids],
+        scale="significant",
+    )
+
+
+def _in_turn(x, funcs):
+    for func in funcs:
+        x = func(x)
+    return x

@@ -4,7 +4,8 @@ import mne
 import numpy as np
 from mne.utils import logger
 
-from ._base import RawTransformer, pick_channels
+from ._base import RawTransformer
+from ._epochs import strongest_signals
 from ._events import (
     annotation_samples,
     boundaries,
@@ -215,7 +216,7 @@ class TriggerDetector(RawTransformer):
 
     def _times_from_signal(self, raw):
         sfreq = raw.info["sfreq"]
-        data = _strongest(raw, 5)
+        data = strongest_signals(raw, 5)
         bands = np.array([artifact_band(x, sfreq) for x in data])
         shortest, longest = 0.02 * sfreq, 10 * sfreq
         if self.tr is not None:
@@ -312,7 +313,7 @@ def _log(notes, sfreq, what):
 def _complete(raw, runs, alike):
     """Check the runs against the signal, each up to where the next one begins."""
     sfreq = raw.info["sfreq"]
-    x = artifact_band(_strongest(raw, 1)[0], sfreq)
+    x = artifact_band(strongest_signals(raw, 1)[0], sfreq)
     joints = [0, *boundaries(raw), x.size]
     begins = [*(run.onsets[0] for run in runs[1:]), x.size]
     completed, end, visible = [], 0, False
@@ -368,18 +369,6 @@ def _long_enough(run, sfreq):
         "volumes and is left uncorrected; 3 are needed."
     )
     return False
-
-
-def _strongest(raw, n_channels, picks=None):
-    """Signals of the channels with the largest artifact, none of them bad."""
-    picks = pick_channels(raw, picks, name="Trigger detection")
-    picks = [p for p in picks if raw.ch_names[p] not in raw.info["bads"]] or picks
-    sfreq = raw.info["sfreq"]
-    start = max(0, raw.n_times // 2 - int(30 * sfreq))
-    minute = slice(start, start + int(60 * sfreq))
-    strength = np.nan_to_num([np.diff(raw[p, minute][0]).std() for p in picks])
-    strongest = np.asarray(picks)[np.argsort(-strength, kind="stable")[:n_channels]]
-    return raw.get_data(strongest)
 
 
 class TriggerAligner(RawTransformer):
@@ -449,7 +438,7 @@ class TriggerAligner(RawTransformer):
         index = np.flatnonzero(raw.annotations.description == self.description)
         samples = dict(zip(index, annotation_samples(raw, index), strict=True))
         extras = {i: dict(raw.annotations.extras[i]) for i in index}
-        signals = _strongest(raw, self.n_channels, self.picks)
+        signals = strongest_signals(raw, self.n_channels, self.picks)
         free = 0.0  # where the run before ends
         for number, run in enumerate(runs):
             onsets, slice_period = _align_run(signals, run, sfreq, self.search, free)

@@ -18,6 +18,7 @@ from mne_facet import (
     RPeakDetector,
     TriggerAligner,
     TriggerDetector,
+    VolumeArtifact,
     check_raw_transformer,
     recipe,
 )
@@ -29,6 +30,7 @@ ESTIMATORS = [
     RPeakDetector(),
     OBS(),
     ANC(AAS()),
+    VolumeArtifact(),
     Filter(1.0, 40.0),
     NotchFilter(50.0),
     Resample(500.0),

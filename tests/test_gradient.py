@@ -4,8 +4,17 @@ import mne
 import numpy as np
 import pytest
 from joblib import parallel_config
+from scipy.signal import detrend
 
-from mne_facet import AAS, TriggerAligner, TriggerDetector, trigger_report
+from mne_facet import (
+    AAS,
+    TriggerAligner,
+    TriggerDetector,
+    VolumeArtifact,
+    add_motion,
+    trigger_report,
+)
+from mne_facet.signal.averaging import moving_weights
 
 
 def _detect(raw, **options):
@@ -256,7 +265,192 @@ def test_slices_or_volumes_are_chosen_by_the_error_they_make(simulated):
         clean = AAS(level=level).fit_transform(found).get_data("eeg")
         return _in_band(clean - truth.eeg[:3], 5000)[:, scan].std()
 
-    assert error("auto") == min(error("slice"), error("volume"))
+    assert error("auto") == min(map(error, ("both", "slice", "volume")))
+
+
+SCHEMES = pytest.mark.parametrize(
+    "weights",
+    [
+        "moving",
+        "slice",
+        "allen",
+        "fastr",
+        "farm",
+        "motion",
+        "median",
+        "exponential",
+    ],
+)
+
+
+def _known(raw, n_slices=20):
+    """Recording in which all is known that a scheme may ask for."""
+    found = _detect(raw, n_slices=n_slices)
+    n_volumes = sum(row["n_volumes"] for row in trigger_report(found))
+    return add_motion(found, np.zeros((n_volumes, 6)))
+
+
+def _four_slices(raw):
+    """Make each annotation a volume of four slices of 100 ms."""
+    for volume, extras in enumerate(raw.annotations.extras):
+        time = float(raw.annotations.onset[volume])
+        extras.update(run=0, volume=volume, time=time, n_shots=4, slice_period=0.1)
+    return raw
+
+
+@SCHEMES
+def test_strictly_periodic_artifact_leaves_nothing_11_4(periodic, weights):
+    raw = periodic(period=100, n_volumes=120)
+    raw.set_annotations(mne.Annotations(0.5 + 0.4 * np.arange(30), 0, "TR"))
+    raw = add_motion(_four_slices(raw), np.zeros((30, 6)))
+    for level in ("volume", "slice"):
+        if weights == "slice" or level == "volume":
+            left = AAS(weights=weights, level=level).fit_transform(raw).get_data()
+            assert np.ptp(left[:, 500:-500], axis=1).max() < 1e-12
+            np.testing.assert_array_equal(left[:, :490], raw.get_data()[:, :490])
+
+
+@SCHEMES
+def test_every_scheme_corrects_and_keeps_the_eeg(simulated, weights):
+    raw, truth = simulated(movement=0.0)
+    clean = AAS(weights=weights, level="both").fit_transform(_known(raw))
+    scan = _scan(truth, 1000)
+    eeg, after = (
+        _in_band(x, 1000)[:, scan] for x in (truth.eeg[:3], clean.get_data("eeg"))
+    )
+    assert np.median((after - eeg).std(axis=1) / eeg.std(axis=1)) < 0.35
+    gain = (after * eeg).sum(axis=1) / (eeg**2).sum(axis=1)
+    np.testing.assert_allclose(gain, 1, atol=0.05)
+    np.testing.assert_array_equal(
+        clean.get_data()[:, : scan.start - 5], raw.get_data()[:, : scan.start - 5]
+    )
+
+
+@SCHEMES
+@pytest.mark.parametrize("n_volumes", [3, 4, 7])
+def test_every_scheme_on_few_volumes_11_9(periodic, weights, n_volumes):
+    raw = add_motion(periodic(n_volumes=n_volumes), np.zeros((n_volumes, 6)))
+    if weights == "slice":
+        pytest.skip("there are no slices")
+    left = AAS(weights=weights).fit_transform(raw).get_data()[:, 500:-500]
+    assert np.ptp(left, axis=1).max() < 1e-12
+
+
+@SCHEMES
+def test_planted_sine_keeps_its_amplitude_11_7(simulated, weights):
+    raw, truth = simulated(duration=80.0, movement=0.0, clock_ppm=30.0)
+    sine = 10e-6 * np.sin(2 * np.pi * 14.2 * raw.times)
+    planted = raw.copy()
+    planted._data[:3] += sine
+    both = [
+        AAS(weights=weights, level="slice").fit_transform(_known(one)).get_data("eeg")
+        for one in (raw, planted)
+    ]
+    scan = _scan(truth, 1000)
+    kept = (both[1] - both[0])[:, scan] @ sine[scan] / (sine[scan] @ sine[scan])
+    # 12 epochs add as much as a twelfth
+    np.testing.assert_allclose(kept, 1, atol=1 / 12 if weights == "farm" else 0.03)
+
+
+def test_both_levels_are_slices_and_then_volumes(simulated):
+    raw, truth = simulated(duration=60.0)
+    found = _known(raw)
+    both = AAS(level="both").fit_transform(found)
+    slices = AAS(level="slice").fit_transform(found)
+    np.testing.assert_array_equal(
+        VolumeArtifact().fit_transform(slices).get_data(), both.get_data()
+    )
+    scan = _scan(truth, 1000)
+
+    def error(clean):
+        left = _in_band(clean.get_data("eeg") - truth.eeg[:3], 1000)
+        return left[:, scan].std(axis=1)
+
+    volumes = AAS(level="volume").fit_transform(found)
+    assert (error(both) < 0.7 * error(slices)).all()
+    assert (error(both) < 0.9 * error(volumes)).all()
+
+
+def test_volume_artifact_does_no_harm_where_there_is_none(simulated):
+    raw, truth = simulated(duration=60.0, gradient=0.0)
+    onsets = truth.volume_times[0] + 0.4 * np.arange(120)
+    found = _four_slices(raw.set_annotations(mne.Annotations(onsets, 0, "TR")))
+    clean = VolumeArtifact().fit_transform(found)
+    changed = clean.get_data("eeg") - found.get_data("eeg")
+    assert changed.std() < 0.03 * truth.eeg[:3].std()
+    naive = AAS(60, level="volume").fit_transform(found)
+    assert changed.std() < 0.2 * (naive.get_data("eeg") - found.get_data("eeg")).std()
+
+
+def test_each_slice_has_an_amplitude_of_its_own(periodic):
+    raw = _four_slices(periodic(period=400, n_volumes=40))
+    rng = np.random.default_rng(0)
+    wave = rng.standard_normal(100)
+    wave = 1e-3 * (wave - wave.mean())
+    sizes = 1 + 0.02 * rng.standard_normal(4)
+    raw._data[:, 500:-500] = np.tile(np.outer(sizes, wave).ravel(), 40)
+    fitted, plain = (
+        AAS(level="slice", scale=scale).fit_transform(raw).get_data()
+        for scale in ("robust", None)
+    )
+    assert plain[:, 500:-500].std() > 10e-6
+    assert fitted[:, 500:-500].std() < 0.2 * plain[:, 500:-500].std()
+
+
+@pytest.mark.parametrize("weights", ["motion", "farm"])
+def test_movement_is_followed_in_time(simulated, weights):
+    raw, truth = simulated(duration=80.0, movement=0.0)
+    at = int(1000 * truth.volume_times[17])
+    raw._data[:3, at:] += 0.3 * truth.gradient[:3, at:]
+    motion = np.zeros((35, 6))
+    motion[17:, 0] = 2.0
+    found = add_motion(_detect(raw), motion)
+
+    def error(name):
+        clean = AAS(weights=name, scale=None).fit_transform(found).get_data("eeg")
+        return (clean - truth.eeg[:3])[:, at - 20_000 : at + 20_000].std()
+
+    assert error(weights) < 0.2 * error("moving")
+
+
+def test_bursts_hardly_change_a_median(simulated):
+    raw, truth = simulated(movement=0.0)
+    found = _detect(raw)
+    rng = np.random.default_rng(0)
+    start = int(1000 * truth.volume_times[7]) + 300
+    burst = np.zeros(raw.n_times)
+    burst[start : start + 900] = 60e-6 * rng.standard_normal(900)
+    loud = found.copy()
+    loud._data[1] += burst
+    own = slice(start - 3000, start + 5000)
+
+    def spread(weights):
+        aas = AAS(weights=weights, scale=None)
+        change = aas.fit_transform(loud).get_data([1])[0]
+        change -= aas.fit_transform(found).get_data([1])[0]
+        return np.delete(change, np.r_[own]).std()
+
+    assert spread("median") < 0.5 * spread("moving")
+
+
+def test_interior_equals_mne_11_14(simulated):
+    raw, _ = simulated(sfreq=1000.0, clock_ppm=0.0)
+    found = TriggerDetector("R128").fit_transform(raw)
+    events, _ = mne.events_from_annotations(found, {"TR": 1}, verbose="ERROR")
+    peer = mne.preprocessing.remove_fmri_gradient_artifact(
+        found, events, window=(4, 4), picks="eeg"
+    )
+    x = found.get_data("eeg")
+    starts = events[:, 0]
+    epochs = np.stack([x[:, s : s + 2000] for s in starts])
+    # MNE takes mean and slope out of each epoch of the data, too
+    epochs = detrend(epochs)
+    weights = moving_weights(np.ones(len(starts), bool), 8)
+    template = np.tensordot(weights.toarray(), epochs, 1)
+    for k in range(4, len(starts) - 4):
+        ours = epochs[k] - template[k]
+        theirs = peer.get_data("eeg")[:, starts[k] : starts[k] + 2000]
+        np.testing.assert_allclose(ours, theirs, atol=1e-10 * np.abs(x).max())
 
 
 def _broken(raw, how):
@@ -294,10 +488,15 @@ def test_unusable_recordings(simulated, how, message):
     [
         ({"window": 1}, "window=1 must be a whole number of epochs, at least 2"),
         ({"window": 2.5}, "window=2.5 must be"),
-        ({"weights": "best"}, r"weights='best' is unknown. Allowed are \['moving'\]"),
+        ({"weights": "best"}, r"weights='best' is unknown. Allowed are \['moving', "),
+        ({"window": "wide"}, "window='wide' must be .* or 'auto'"),
+        ({"threshold": 0}, "threshold=0 must be mm above 0"),
         ({"level": "epoch"}, "level='epoch' is unknown"),
         ({"scale": 2}, "scale=2 is unknown"),
         ({"level": "slice"}, "level='slice' needs the number of slices per volume"),
+        ({"level": "both"}, "level='both' needs the number of slices per volume"),
+        ({"weights": "slice"}, "weights='slice' needs the number of slices per volume"),
+        ({"weights": "motion"}, "weights='motion' needs the movement .* add_motion"),
     ],
 )
 def test_parameters_are_checked(simulated, options, message):

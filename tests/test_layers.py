@@ -23,6 +23,8 @@ LAYERS = [
         "_files",
         "_provenance",
     },
+    {"_epochs", "motion"},
+    {"triggers", "gradient", "filters", "blockwise", "_files", "_provenance"},
     {"recipes", "_memory", "testing"},
     {"_plan"},
     {"batch", "benchmark"},

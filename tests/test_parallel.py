@@ -136,7 +136,7 @@ def test_little_work_is_done_by_one(annotated, monkeypatch):
         AAS(n_jobs=2, verbose=True).transform(
             TriggerDetector("R128").transform(annotated)
         )
-    assert "1 job, not 2: 10 channel(s) of 39000 samples take 0.00" in log.getvalue()
+    assert "1 job, not 2: 10 channel(s) of 39000 samples take 0.0" in log.getvalue()
 
 
 class Noted(ChannelTransformer):

@@ -107,7 +107,7 @@ def test_what_cannot_fit_is_said_with_numbers(sizes, tmp_path):
     [result] = correct_files(AAS(), file, tmp_path, memory_limit="210MB")
     assert result.status == "failed"
     assert result.error == (
-        "MemoryError: needs 0.23GB with one channel at a time, memory_limit is 0.21GB. "
+        "MemoryError: needs 0.24GB with one channel at a time, memory_limit is 0.21GB. "
         "Raise it."
     )
     [entry] = how(sizes, 1, "290MB", "b", fmt="edf").files

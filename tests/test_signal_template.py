@@ -13,7 +13,7 @@ from mne_facet.signal.baseline import baseline
 from mne_facet.signal.template import EpochGrid, subtract_templates
 from mne_facet.signal.timing import fit_clock
 
-THIRTY = partial(moving_weights, window=30)
+THIRTY = [partial(moving_weights, window=30)]
 
 
 def _grid(starts, period, fade=10, good=None):
@@ -71,9 +71,9 @@ def test_running_product_equals_the_plain_matrix(window):
     good = rng.random(120) > 0.2
     weights = moving_weights(good, window)
     expected = weights.toarray() @ epochs
-    steps, goes_on = increments(weights, [0, 70])
+    steps = increments(weights, [0, 70])
     first, second = (
-        running_product(steps, goes_on, epochs, start, stop, 0)
+        running_product(*steps, epochs, start, stop, 0)
         for start, stop in ((0, 70), (70, 120))
     )
     np.testing.assert_allclose(np.vstack([first, second]), expected, atol=1e-13)
@@ -120,6 +120,19 @@ def test_artifact_with_slope_and_offset_leaves_a_constant_11_7():
     assert clean.mean() == pytest.approx(wave.mean(), rel=1e-9)
 
 
+@pytest.mark.parametrize("average", ["mean", "median"])
+@pytest.mark.parametrize("scale", ["robust", "significant", None])
+def test_fractional_period_whatever_the_average_11_5(average, scale):
+    period, n_epochs, first = 400.617, 200, 1000.3
+    times = np.arange(int(first + n_epochs * period) + 1000)
+    artifact = _artifact(times, period, first, n_epochs)
+    starts = first + period * np.arange(n_epochs)
+    grid = _grid(starts, period)
+    clean = subtract_templates(artifact, [grid], THIRTY, scale, average, 10)
+    inside = slice(int(first) + 50, int(starts[-1] + period) - 50)
+    assert clean[inside].std() < 0.02e-6
+
+
 @pytest.mark.parametrize("source", ["exact times", "clock of rounded triggers"])
 def test_fractional_period_11_5(source):
     period, n_epochs, first = 400.617, 1496, 1000.3
@@ -140,7 +153,7 @@ def test_leave_one_out_adds_one_in_window_to_white_noise_11_6(window):
     period, n_epochs = 400, 300
     x = 1e-5 * rng.standard_normal(period * n_epochs)
     starts = period * np.arange(float(n_epochs))
-    weights = partial(moving_weights, window=window)
+    weights = [partial(moving_weights, window=window)]
     clean = subtract_templates(x, [_grid(starts, period)], weights)
     assert clean.var() / x.var() == pytest.approx(1 + 1 / window, rel=0.01)
 

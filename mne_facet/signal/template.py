@@ -11,7 +11,8 @@ injected. ``C`` holds the Taylor coefficients of what is left of each onset afte
 rounding (see :mod:`mne_facet.signal.align`) and ``D`` the derivatives of the mean
 artifact: the average of epochs is brought to the sub-sample position of the epoch
 it is subtracted from. Because the three operations are linear they are applied to
-the small matrices ``B`` and ``C``, never to the data.
+the small matrices ``B`` and ``C``, never to the data. Only medians, which are not
+linear, need the epochs without baseline and fraction, ``X - B H - C D``.
 """
 
 from functools import lru_cache
@@ -19,8 +20,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy import fft
 from scipy.interpolate import CubicSpline
-from scipy.ndimage import median_filter, uniform_filter1d
+from scipy.ndimage import uniform_filter1d
 
 from .align import (
     MARGIN,
@@ -30,13 +33,15 @@ from .align import (
     raised_cosine,
     shift_powers,
 )
-from .averaging import increments, running_product
+from .averaging import increments, median_product, running_product
 from .baseline import baseline
 
 # epochs after which the derivatives of the artifact are taken anew
 _SECTION = 96
 # values in a block of epochs: 3 MB stay in cache, however long the recording
 _BLOCK = 350_000
+# neighbouring harmonics whose powers are averaged
+_HARMONICS = 9
 # samples in a part of a channel whose range is looked at
 _PART = 1024
 
@@ -66,7 +71,7 @@ class EpochGrid(NamedTuple):
     fade: int
 
 
-def subtract_templates(x, grids, weights, scale="robust"):
+def subtract_templates(x, grids, weights, scale="robust", average="mean", width=1):
     """Subtract weighted averages of artifact epochs from one channel.
 
     Parameters
@@ -75,11 +80,16 @@ def subtract_templates(x, grids, weights, scale="robust"):
         One channel, in volts. Not changed.
     grids : list of EpochGrid
         The epochs, one grid per scanner run and kind of epoch.
-    weights : callable
-        ``weights(good)`` returns the averaging matrix of a grid.
-    scale : "robust" | None
-        Amplitude factor of each template: least squares, held near the median of
-        the run, 1 where the artifact is weak. None: always 1.
+    weights : list of callable
+        One per grid: ``weights(good)`` returns its averaging matrix.
+    scale : "robust" | "significant" | None
+        Factor of each template. ``"robust"``: amplitude by least squares, held near
+        the median, 1 where the artifact is weak. ``"significant"``: one per harmonic,
+        0 where it is no more than the noise of averaging. None: always 1.
+    average : "mean" | "median"
+        Mean with the weights, or median of the epochs whose weight is not 0.
+    width : int
+        The amplitude is taken from means over this many samples, about 2 ms.
 
     Returns
     -------
@@ -91,55 +101,69 @@ def subtract_templates(x, grids, weights, scale="robust"):
     if ranges[0].min() == ranges[1].max():  # flat
         return clean
     clipped = _clipped_samples(x, ranges)
-    for grid in grids:
+    for grid, scheme in zip(grids, weights, strict=True):
         intact = _intact(grid, x.size, clipped) & ~_bursts(grid, ranges)
-        _subtract_grid(clean, x, grid, intact, weights, scale)
+        _subtract_grid(clean, x, grid, intact, scheme, scale, average, width)
     return clean
 
 
-def _subtract_grid(clean, x, grid, intact, weights, scale):
+def _subtract_grid(clean, x, grid, intact, weights, scale, average, width):
     pad = grid.fade + MARGIN
     rows = np.floor(grid.starts + 0.5).astype(int) - pad
     fraction = grid.starts - pad - rows
     widths = grid.stops - grid.starts
     length = int(np.ceil(widths.max())) + 1 + 2 * pad
-    # the amplitude needs no more samples than these, artifact there or not
-    body = slice(pad, pad + min(int(np.median(widths)), 1024))
+    body = slice(pad, pad + round(np.median(widths)))
     good = _lenders(grid, intact)
     n_blocks = max(len(rows) * length // _BLOCK, len(rows) // 256)
     n_blocks = max(1, min(n_blocks, len(rows) // 16))
     borders = np.linspace(0, len(rows), n_blocks + 1).astype(int)
-    matrix, steps, goes_on = _averaging(weights, good.tobytes(), tuple(borders[:-1]))
+    matrix, *steps = _averaging(weights, good.tobytes(), tuple(borders[:-1]))
     slow, spread = _epoch_baseline(x, grid, intact, rows, length)
-    averaged = matrix @ slow
-    power = shift_powers(fraction)
-    offset = power - matrix @ power
-    moved = np.abs(offset).max() > 1e-9
+    power = shift_powers(fraction)[:, 1:]
+    own = np.hstack([np.zeros_like(slow), power])
+    each = np.hstack([-slow, -power])
+    total = own + matrix @ each
+    moved = np.abs(total[:, slow.shape[1] :]).max() > 1e-9
     section = -_SECTION
     for start, stop in pairwise(borders):
+        block = slice(start, stop)
         sources = matrix.indices[matrix.indptr[start] : matrix.indptr[stop]]
         first = min(start, sources.min())
         used = np.arange(first, max(stop, sources.max() + 1))
         epochs = _gather_epochs(x, grid, rows, used, length, pad)
-        templates = running_product(steps, goes_on, epochs, start, stop, first)
         if start - section >= _SECTION:
             section = start
             basis = _basis(spread, epochs, good[used], fraction[used], moved)
-        coefs = np.hstack([-averaged[start:stop], offset[start:stop, 1:]])
-        templates += coefs[:, : len(basis)] @ basis
+        if average == "median":
+            aligned = epochs + each[used, : len(basis)] @ basis
+            templates = median_product(matrix, aligned, start, stop, first)
+            templates += own[block, : len(basis)] @ basis
+        else:
+            templates = running_product(*steps, epochs, start, stop, first)
+            templates += total[block, : len(basis)] @ basis
         gain = np.ones(stop - start)
         block = slice(start, stop)
         if scale is not None and good[block].any():
             mine = epochs[start - first : stop - first, body]
             gain = _gains(mine, templates[:, body], good[block])
         paste(clean, templates, gain, grid, block, rows[block])
+        mine = epochs[start - first : stop - first, body]
+        if scale == "robust" and good[block].any():
+            gain = _gains(mine, templates[:, body], good[block], width)
+        elif scale == "significant" and good[block].any():
+            share = matrix[block].power(2).sum(axis=1).mean()
+            mine = mine - slow[block] @ spread[:, body]
+            noise = _averaged_noise(templates[:, body], mine, good[block], share)
+            templates -= np.take(noise, np.arange(-pad, length - pad), 1, mode="wrap")
+        _paste(clean, templates, gain, grid, block, rows[block])
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _averaging(weights, good, restarts):
     """Averaging matrix and its increments, the same for most channels."""
     matrix = weights(np.frombuffer(good, bool))
-    return matrix, *increments(matrix, list(restarts))
+    return matrix, *increments(matrix, restarts)
 
 
 def _basis(spread, epochs, good, fraction, moved):
@@ -217,8 +241,10 @@ def _epoch_baseline(x, grid, intact, rows, length):
     """Baseline of each epoch on a coarse grid, and the interpolation to samples."""
     periods = grid.periods
     good = np.ones(len(periods) - 1, bool)
-    touched = np.searchsorted(periods, grid.starts[~intact] + 0.5) - 1
-    good[np.clip(touched, 0, good.size - 1)] = False
+    first = np.searchsorted(periods, grid.starts[~intact] + 0.5) - 1
+    last = np.searchsorted(periods, grid.stops[~intact] - 0.5)
+    for start, stop in zip(np.maximum(first, 0), last, strict=True):
+        good[start:stop] = False
     # 4 points per period; fewer, but even, for periods of few samples
     n_grid = int(np.clip(np.diff(periods).min() // 8 * 2, 2, 4))
     position, value = baseline(x, periods, n_grid, good)
@@ -236,13 +262,14 @@ def _cubic_interpolation(n_points, length):
     return CubicSpline(points, np.eye(n_points))(np.arange(length)).T
 
 
-def _gains(epochs, templates, good):
-    """Amplitude factors ``<x', T'> / <T', T'>`` of the first differences.
+def _gains(epochs, templates, good, width):
+    """Amplitude factors ``<x', T'> / <T', T'>`` of differences of short means.
 
-    The difference keeps slow EEG and drift, which the template knows nothing of, from
-    being taken for artifact.
+    The differences keep slow EEG and drift, which the template knows nothing of, from
+    being taken for artifact; the means leave the factor to frequencies next to those
+    of the EEG: the readout, however large, need not change as they do.
     """
-    templates, epochs = np.diff(templates), np.diff(epochs)
+    epochs, templates = (_mean_differences(rows, width) for rows in (epochs, templates))
     energy = np.einsum("kj,kj->k", templates, templates)
     fit = np.einsum("kj,kj->k", epochs, templates)
     left = np.einsum("kj,kj->k", epochs, epochs) - 2 * fit + energy
@@ -252,8 +279,32 @@ def _gains(epochs, templates, good):
         index = np.arange(good.size)
         gain = np.interp(index, index[good], gain[good])
     center = np.median(gain)
-    gain = median_filter(gain, 5, mode="nearest")
-    return np.where(weak, 1.0, np.clip(gain, 0.8 * center, 1.25 * center))
+    return np.where(weak, 1.0, np.clip(gain, 0.5 * center, 2 * center))
+
+
+def _mean_differences(rows, width):
+    """Differences between means of successive `width` samples."""
+    parts = sliding_window_view(rows, width, axis=1)[:, ::width]
+    return np.diff(np.einsum("kjm->kj", parts))
+
+
+def _averaged_noise(templates, epochs, good, share):
+    """What of templates is no more than the noise of averaging.
+
+    An average holds what is common to the epochs, and `share` of the power of what is
+    not. With ``P = mean |T_k|^2`` and ``N = mean |X_k - T_k|^2 share / (1 + share)``
+    around each harmonic, Wiener's filter leaves ``1 - N / P`` of it. This one takes
+    1.5 N, so that less than 1 % of the power of mere noise is left.
+    """
+    n_times = templates.shape[1]
+    coefs = fft.rfft(templates)
+    left = fft.rfft(epochs[good] - templates[good])
+    noise, power = (
+        uniform_filter1d((np.abs(part) ** 2).mean(axis=0), _HARMONICS)
+        for part in (left * np.sqrt(share / (1 + share)), coefs[good])
+    )
+    ratio = np.divide(noise, power, out=np.ones_like(noise), where=power > 0)
+    return fft.irfft(np.minimum(1, 1.5 * ratio) * coefs, n_times)
 
 
 def paste(clean, templates, gain, grid, block, rows):
@@ -282,6 +333,9 @@ def paste(clean, templates, gain, grid, block, rows):
     # what an epoch joins may belong to another grid: a pause between volumes
     apart = np.abs(grid.starts[block][1:] - grid.stops[block][:-1]) > 0.5
     alone = np.flatnonzero(apart | ~grid.joined[block][1:, 0]) + 1
+    # pauses join the slices around them, not each other
+    apart = np.abs(grid.starts[block][1:] - grid.stops[block][:-1]) > 0.5
+    alone = np.flatnonzero(apart) + 1
     for first, stop in pairwise([0, *alone, len(rows)]):
         part = slice(block.start + first, block.start + stop)
         begin, noise = _join(templates[first:stop], grid, part, rows[first:stop])
