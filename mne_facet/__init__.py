@@ -9,6 +9,7 @@ from .benchmark import benchmark_scaling, plot_scaling
 from .blockwise import Blockwise
 from .filters import Filter, NotchFilter, Resample
 from .gradient import AAS
+from .lowrank import LowRank
 from .physio import add_beats, read_physio_beats
 from .recipes import recipe
 from .residual import ANC, OBS
@@ -27,6 +28,7 @@ __all__ = [
     "ChannelTransformer",
     "FileResult",
     "Filter",
+    "LowRank",
     "NotchFilter",
     "RPeakDetector",
     "RawTransformer",

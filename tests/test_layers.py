@@ -18,6 +18,7 @@ LAYERS = [
         "beats",
         "physio",
         "residual",
+        "lowrank",
         "filters",
         "blockwise",
         "_files",
