@@ -9,6 +9,7 @@ from .benchmark import benchmark_scaling, plot_scaling
 from .blockwise import Blockwise
 from .filters import Filter, NotchFilter, Resample
 from .gradient import AAS, VolumeArtifact
+from .lowrank import LowRank
 from .motion import add_motion, read_motion
 from .physio import add_beats, read_physio_beats
 from .recipes import recipe
@@ -28,6 +29,7 @@ __all__ = [
     "ChannelTransformer",
     "FileResult",
     "Filter",
+    "LowRank",
     "NotchFilter",
     "RPeakDetector",
     "RawTransformer",

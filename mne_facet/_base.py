@@ -201,11 +201,13 @@ class PlanPart(NamedTuple):
 def plan_steps(steps, raw):
     """Plans of channelwise steps, a list of :class:`PlanPart`."""
     parts = []
-    for index, step in enumerate(steps):
-        picks = step._pick_channels(raw)
-        plan = step._plan(raw, picks)
-        pairs = plan if isinstance(plan, list) else [(picks, plan)]
-        parts.extend(PlanPart(index, *pair) for pair in pairs)
+    # one thread here too: with more of them the last bits of a result may differ
+    with _blas().limit(limits=1, user_api="blas"):
+        for index, step in enumerate(steps):
+            picks = step._pick_channels(raw)
+            plan = step._plan(raw, picks)
+            pairs = plan if isinstance(plan, list) else [(picks, plan)]
+            parts.extend(PlanPart(index, *pair) for pair in pairs)
     return parts
 
 

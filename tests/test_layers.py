@@ -11,20 +11,19 @@ STANDARD = {"dataclasses", "functools", "itertools", "typing"}
 PACKAGE = Path(mne_facet.__file__).parent
 LAYERS = [
     {"_events", "_base", "_log", "_pipe", "simulate"},
-    {"_epochs"},
+    {"_epochs", "motion"},
     {
         "triggers",
         "gradient",
         "beats",
         "physio",
         "residual",
+        "lowrank",
         "filters",
         "blockwise",
         "_files",
         "_provenance",
     },
-    {"_epochs", "motion"},
-    {"triggers", "gradient", "filters", "blockwise", "_files", "_provenance"},
     {"recipes", "_memory", "testing"},
     {"_plan"},
     {"batch", "benchmark"},

@@ -156,7 +156,7 @@ def _subtract_grid(clean, x, grid, intact, weights, scale, average, width):
             mine = mine - slow[block] @ spread[:, body]
             noise = _averaged_noise(templates[:, body], mine, good[block], share)
             templates -= np.take(noise, np.arange(-pad, length - pad), 1, mode="wrap")
-        _paste(clean, templates, gain, grid, block, rows[block])
+        paste(clean, templates, gain, grid, block, rows[block])
 
 
 @lru_cache(maxsize=8)
@@ -331,9 +331,6 @@ def paste(clean, templates, gain, grid, block, rows):
     """
     templates *= gain[:, np.newaxis]
     # what an epoch joins may belong to another grid: a pause between volumes
-    apart = np.abs(grid.starts[block][1:] - grid.stops[block][:-1]) > 0.5
-    alone = np.flatnonzero(apart | ~grid.joined[block][1:, 0]) + 1
-    # pauses join the slices around them, not each other
     apart = np.abs(grid.starts[block][1:] - grid.stops[block][:-1]) > 0.5
     alone = np.flatnonzero(apart) + 1
     for first, stop in pairwise([0, *alone, len(rows)]):
