@@ -39,8 +39,6 @@ _LEVELS = {
     "slice": "slice epochs",
     "both": "slice epochs, then volumes",
 }
-# where there is artifact and hardly any EEG, in Hz
-_ARTIFACT_BAND = (100.0, 250.0)
 
 
 class AAS(ChannelTransformer):
@@ -62,7 +60,8 @@ class AAS(ChannelTransformer):
 
         - ``"moving"`` (100 or 30): the nearest others, half before and half after,
           sliding inward at the ends of a run.
-        - ``"slice"`` (30): the same slice of the nearest other volumes.
+        - ``"slice"`` (30): the same slice of the nearest other volumes; with
+          ``level="auto"``, that is by slices.
         - ``"allen"`` (100 or 25): consecutive blocks, of them those that resemble each
           other [1]_.
         - ``"fastr"`` (30): the windows of FASTR [2]_: every second slice, or volumes
@@ -114,9 +113,9 @@ class AAS(ChannelTransformer):
     artifact and little EEG. They let slices be of different size.
 
     Epochs are compared (``"allen"``, ``"farm"``, ``"motion"``) by their spectra from
-    100 to 250 Hz in the five channels with the largest artifact. Compared by all of
-    their signal, as the papers have it, the most similar epochs are those whose EEG
-    is similar: it costs a fifth of the EEG.
+    100 to 250 Hz (lower if the recording ends there) in the five channels with the
+    largest artifact. Compared by all of their signal, as the papers have it, the most
+    similar epochs are those whose EEG is similar: it costs a fifth of the EEG.
 
     The error that ``level="auto"`` looks at is the artifact left in step with the
     volumes, plus the EEG added by the average: ``1 / window`` of its power above half
@@ -209,7 +208,9 @@ class AAS(ChannelTransformer):
                 "or 'auto'."
             )
         if not (isinstance(self.threshold, Real) and self.threshold > 0):
-            raise ValueError(f"threshold={self.threshold!r} must be mm above 0.")
+            raise ValueError(
+                f"threshold={self.threshold!r} must be mm or degrees above 0."
+            )
         for name, allowed in (
             ("weights", list(_SCHEMES)),
             ("level", ["auto", *_LEVELS]),
@@ -229,18 +230,20 @@ class AAS(ChannelTransformer):
         if level == "both":
             slices = self._subtraction(raw, runs, "slice")
             return partial(_in_turn, funcs=[slices, _subtract_rest(raw, runs)])
-        sfreq = raw.info["sfreq"]
         placed = [(run, grid) for run in runs for grid in epoch_grids(raw, run, level)]
+        signals = None
+        if "band" in _SCHEMES[self.weights][1]:
+            signals = strongest_signals(raw, 5, self.picks)
         return partial(
             subtract_templates,
             grids=[grid for _, grid in placed],
-            weights=[self._scheme(raw, run, grid) for run, grid in placed],
+            weights=[self._scheme(raw, run, grid, signals) for run, grid in placed],
             scale=self.scale,
             average="median" if self.weights == "median" else "mean",
-            width=max(1, round(0.002 * sfreq)),
+            width=max(1, round(0.002 * raw.info["sfreq"])),
         )
 
-    def _scheme(self, raw, run, grid):
+    def _scheme(self, raw, run, grid, signals):
         """Averaging matrix of one grid, as a function of the epochs to average."""
         scheme, needs, *_ = _SCHEMES[self.weights]
         volume, shot = epoch_places(run, grid)
@@ -248,14 +251,12 @@ class AAS(ChannelTransformer):
         if "moved" in needs:
             known["moved"] = moved_volumes(raw, run, self.threshold)
         if "band" in needs:
-            sfreq = raw.info["sfreq"]
-            low, high = (min(f / sfreq, 0.4) for f in _ARTIFACT_BAND)
+            sfreq, length = raw.info["sfreq"], np.median(grid.stops - grid.starts)
+            # where there is artifact and hardly any EEG
+            high = min(250.0, 0.4 * sfreq, raw.info["lowpass"])
+            low = min(100.0, 0.5 * high)
             known["band"] = artifact_spectra(
-                strongest_signals(raw, 5, self.picks),
-                grid.starts,
-                int(np.median(grid.stops - grid.starts)),
-                min(low, 0.5 * high),
-                high,
+                signals, grid.starts, int(length), low / sfreq, high / sfreq
             )
         window = self._window("slice" if shot.any() else "volume")
         return partial(scheme, window=window, **{name: known[name] for name in needs})

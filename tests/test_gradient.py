@@ -490,7 +490,7 @@ def test_unusable_recordings(simulated, how, message):
         ({"window": 2.5}, "window=2.5 must be"),
         ({"weights": "best"}, r"weights='best' is unknown. Allowed are \['moving', "),
         ({"window": "wide"}, "window='wide' must be .* or 'auto'"),
-        ({"threshold": 0}, "threshold=0 must be mm above 0"),
+        ({"threshold": 0}, "threshold=0 must be mm or degrees above 0"),
         ({"level": "epoch"}, "level='epoch' is unknown"),
         ({"scale": 2}, "scale=2 is unknown"),
         ({"level": "slice"}, "level='slice' needs the number of slices per volume"),
