@@ -143,11 +143,6 @@ def _subtract_grid(clean, x, grid, intact, weights, scale, average, width):
             templates = running_product(*steps, epochs, start, stop, first)
             templates += total[block, : len(basis)] @ basis
         gain = np.ones(stop - start)
-        block = slice(start, stop)
-        if scale is not None and good[block].any():
-            mine = epochs[start - first : stop - first, body]
-            gain = _gains(mine, templates[:, body], good[block])
-        paste(clean, templates, gain, grid, block, rows[block])
         mine = epochs[start - first : stop - first, body]
         if scale == "robust" and good[block].any():
             gain = _gains(mine, templates[:, body], good[block], width)
