@@ -55,7 +55,7 @@ def mne_function(raw):
     events, _ = mne.events_from_annotations(raw, regexp="TR$", verbose="ERROR")
     events[:, 0] -= raw.first_samp
     return remove_fmri_gradient_artifact(
-        raw, events, window=(12, 12), tr_tol=0.01, verbose="ERROR"
+        raw, events, window=(12, 12), tr_tol=2, verbose="ERROR"
     )
 
 

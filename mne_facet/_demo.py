@@ -97,7 +97,7 @@ def run_demo(out_dir, *, seed=0, duration=90.0, n_eeg=16, sfreq=5000.0):
     write_file(raw, recording, "brainvision")
     seconds = time.perf_counter() - start
     [result] = correct_files(
-        recipe("aas", triggers="R128", n_slices=_SLICES),
+        recipe(triggers="R128", n_slices=_SLICES),
         recording,
         out_dir,
         fmt="brainvision",

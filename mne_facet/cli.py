@@ -83,9 +83,9 @@ def _parser():
     _add_trigger_options(correct)
     correct.add_argument(
         "--recipe",
-        default="aas",
+        default="default",
         metavar="NAME",
-        help="correction to use (default: aas)",
+        help="correction to use (default: default)",
     )
     correct.add_argument(
         "--out", required=True, metavar="DIR", help="folder to write to"
@@ -145,9 +145,9 @@ def _parser():
     _add_trigger_options(benchmark)
     benchmark.add_argument(
         "--recipe",
-        default="aas",
+        default="default",
         metavar="NAME",
-        help="correction to use (default: aas)",
+        help="correction to use (default: default)",
     )
     benchmark.add_argument(
         "--jobs",

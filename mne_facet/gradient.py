@@ -350,6 +350,8 @@ class VolumeArtifact(ChannelTransformer):
 
     _ns_per_sample = 60.0
 
+    _plan_needs_data = False
+
     def __init__(
         self,
         window=60,

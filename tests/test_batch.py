@@ -59,7 +59,7 @@ def test_results_come_in_order_and_a_bad_file_stops_nothing(folder, tmp_path):
     bad = tmp_path / "sub-0_eeg.vhdr"
     bad.write_text("no header")
     files = [good[0], bad, good[1]]
-    results = correct_files(recipe(triggers=TRIGGERS), files, tmp_path / "out")
+    results = correct_files(recipe("aas", triggers=TRIGGERS), files, tmp_path / "out")
     assert [r.source for r in results] == files
     assert [r.status for r in results] == ["ok", "failed", "ok"]
     assert "OSError: sub-0_eeg.vhdr cannot be read" in results[1].error
@@ -75,7 +75,7 @@ def test_results_come_in_order_and_a_bad_file_stops_nothing(folder, tmp_path):
 def test_pattern_order_and_inputs_unchanged(folder, tmp_path):
     before = contents(folder)
     pattern = str(folder / "sub-*_eeg.vhdr")
-    results = correct_files(recipe(triggers=TRIGGERS), pattern, tmp_path, fmt="edf")
+    results = correct_files(recipe("aas", triggers=TRIGGERS), pattern, tmp_path, fmt="edf")
     assert [r.source.name[:5] for r in results] == ["sub-1", "sub-2"]
     assert contents(folder) == before
 
@@ -85,7 +85,7 @@ def test_channels_in_parallel_give_the_same_bytes(folder, tmp_path):
     data = []
     for n_jobs in (None, 2):
         out = tmp_path / str(n_jobs)
-        estimator = recipe(triggers=TRIGGERS)
+        estimator = recipe("aas", triggers=TRIGGERS)
         [result] = correct_files(estimator, file, out, fmt="brainvision", n_jobs=n_jobs)
         data.append(result.output.with_suffix(".eeg").read_bytes())
     assert data[0] == data[1]
@@ -178,11 +178,11 @@ def test_only_what_has_changed_is_done_again(folder, tmp_path):
     for path in folder.glob("sub-*"):
         shutil.copy2(path, tmp_path)
     files, out = sorted(tmp_path.glob("*.vhdr")), tmp_path / "out"
-    assert statuses(recipe(triggers=TRIGGERS), files, out) == ["ok", "ok"]
+    assert statuses(recipe("aas", triggers=TRIGGERS), files, out) == ["ok", "ok"]
     before = contents(out)
-    assert statuses(recipe(triggers=TRIGGERS), files, out) == ["skipped", "skipped"]
+    assert statuses(recipe("aas", triggers=TRIGGERS), files, out) == ["skipped", "skipped"]
     # what the result does not depend on
-    other = recipe(triggers=TRIGGERS).set_params(aas__n_jobs=2, aas__verbose=False)
+    other = recipe("aas", triggers=TRIGGERS).set_params(aas__n_jobs=2, aas__verbose=False)
     assert statuses(other, files, out) == ["skipped", "skipped"]
     for path in tmp_path.glob("sub-1*"):
         os.utime(path)
@@ -191,9 +191,9 @@ def test_only_what_has_changed_is_done_again(folder, tmp_path):
     marker = tmp_path / "sub-1_task-rest_eeg.vmrk"
     marker.write_text(marker.read_text() + "; changed\n")
     assert statuses(other, files, out) == ["ok", "skipped"]
-    assert statuses(recipe(triggers=TRIGGERS, window=10), files, out) == ["ok", "ok"]
+    assert statuses(recipe("aas", triggers=TRIGGERS, window=10), files, out) == ["ok", "ok"]
     (out / "sub-2_task-rest_desc-facet_eeg.fif").unlink()
-    other = recipe(triggers=TRIGGERS, window=10)
+    other = recipe("aas", triggers=TRIGGERS, window=10)
     assert statuses(other, files, out) == ["skipped", "ok"]
     assert statuses(other, files, out, overwrite=True) == ["ok", "ok"]
     sidecar = out / "sub-1_task-rest_desc-facet_eeg.json"
@@ -217,7 +217,7 @@ def test_functions_are_told_apart_by_their_code(folder, tmp_path):
 
 def test_sidecar_tells_what_was_done(folder, tmp_path):
     file = folder / "sub-1_task-rest_eeg.vhdr"
-    estimator = recipe(triggers=TRIGGERS, window=12)
+    estimator = recipe("aas", triggers=TRIGGERS, window=12)
     [result] = correct_files(estimator, file, tmp_path, fmt="edf", progress=False)
     sidecar = json.loads(result.output.with_suffix(".json").read_text())
     names = [source["name"] for source in sidecar["Sources"]]
@@ -275,7 +275,7 @@ def test_progress_and_log_obey(folder, tmp_path, capsys):
     with mne.use_log_level("INFO"):
         correct_files(Unchanged(), file, tmp_path / "a", verbose=False)
         assert capsys.readouterr() == ("", "")
-        correct_files(recipe(triggers=TRIGGERS), file, tmp_path / "b")
+        correct_files(recipe("aas", triggers=TRIGGERS), file, tmp_path / "b")
         out, err = capsys.readouterr()
     assert "1 file(s) to correct, one file and one channel at a time" in out
     assert "sub-1_task-rest_eeg.vhdr: AAS: 10 volume epochs" in out

@@ -54,7 +54,7 @@ def test_correct_round_trip(simulated, folder, tmp_path, capsys, fmt):
     assert not err
 
     raw = mne.io.read_raw(source, preload=True)
-    clean = recipe("aas", triggers="R128").fit_transform(raw)
+    clean = recipe(triggers="R128").fit_transform(raw)
     saved = mne.io.read_raw(output, preload=True)
     ranges = np.ptp(clean.get_data(), axis=1, keepdims=True)
     step = ranges / 65000 if fmt == "edf" else ranges * 2e-7

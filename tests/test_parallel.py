@@ -330,6 +330,6 @@ def test_two_hundred_files_with_any_name(tiny, tmp_path):
 def test_recipe_on_blocks_survives_pickling(annotated):
     import pickle
 
-    blockwise = pickle.loads(pickle.dumps(Blockwise(recipe(triggers="R128"))))
-    expected = recipe(triggers="R128").fit_transform(annotated)
+    blockwise = pickle.loads(pickle.dumps(Blockwise(recipe("aas", triggers="R128"))))
+    expected = recipe("aas", triggers="R128").fit_transform(annotated)
     assert_same(blockwise.fit_transform(annotated), expected)
