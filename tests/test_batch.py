@@ -6,7 +6,7 @@ import shutil
 import mne
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.preprocessing import FunctionTransformer
 
 from mne_facet import AAS, recipe, simulate_raw
@@ -75,7 +75,9 @@ def test_results_come_in_order_and_a_bad_file_stops_nothing(folder, tmp_path):
 def test_pattern_order_and_inputs_unchanged(folder, tmp_path):
     before = contents(folder)
     pattern = str(folder / "sub-*_eeg.vhdr")
-    results = correct_files(recipe("aas", triggers=TRIGGERS), pattern, tmp_path, fmt="edf")
+    results = correct_files(
+        recipe("aas", triggers=TRIGGERS), pattern, tmp_path, fmt="edf"
+    )
     assert [r.source.name[:5] for r in results] == ["sub-1", "sub-2"]
     assert contents(folder) == before
 
@@ -178,11 +180,12 @@ def test_only_what_has_changed_is_done_again(folder, tmp_path):
     for path in folder.glob("sub-*"):
         shutil.copy2(path, tmp_path)
     files, out = sorted(tmp_path.glob("*.vhdr")), tmp_path / "out"
-    assert statuses(recipe("aas", triggers=TRIGGERS), files, out) == ["ok", "ok"]
+    estimator = recipe("aas", triggers=TRIGGERS)
+    assert statuses(estimator, files, out) == ["ok", "ok"]
     before = contents(out)
-    assert statuses(recipe("aas", triggers=TRIGGERS), files, out) == ["skipped", "skipped"]
+    assert statuses(estimator, files, out) == ["skipped", "skipped"]
     # what the result does not depend on
-    other = recipe("aas", triggers=TRIGGERS).set_params(aas__n_jobs=2, aas__verbose=False)
+    other = clone(estimator).set_params(aas__n_jobs=2, aas__verbose=False)
     assert statuses(other, files, out) == ["skipped", "skipped"]
     for path in tmp_path.glob("sub-1*"):
         os.utime(path)
@@ -191,9 +194,9 @@ def test_only_what_has_changed_is_done_again(folder, tmp_path):
     marker = tmp_path / "sub-1_task-rest_eeg.vmrk"
     marker.write_text(marker.read_text() + "; changed\n")
     assert statuses(other, files, out) == ["ok", "skipped"]
-    assert statuses(recipe("aas", triggers=TRIGGERS, window=10), files, out) == ["ok", "ok"]
-    (out / "sub-2_task-rest_desc-facet_eeg.fif").unlink()
     other = recipe("aas", triggers=TRIGGERS, window=10)
+    assert statuses(other, files, out) == ["ok", "ok"]
+    (out / "sub-2_task-rest_desc-facet_eeg.fif").unlink()
     assert statuses(other, files, out) == ["skipped", "ok"]
     assert statuses(other, files, out, overwrite=True) == ["ok", "ok"]
     sidecar = out / "sub-1_task-rest_desc-facet_eeg.json"
