@@ -9,7 +9,11 @@ import pytest
 from mne_facet import simulate_raw
 from mne_facet._files import write_file
 
-PAGES = sorted((Path(__file__).parent.parent / "doc").glob("*.rst"))
+PAGES = [
+    page
+    for page in sorted((Path(__file__).parent.parent / "doc").glob("*.rst"))
+    if ".. code-block:: python" in page.read_text()
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
