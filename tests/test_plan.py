@@ -147,12 +147,12 @@ print(result.peak_memory)
 
 @pytest.fixture(scope="module")
 def long_recording(tmp_path_factory):
-    """16 channels of 20 MB."""
+    """8 channels of 20 MB."""
     from mne_facet import simulate_raw
 
     few, _ = simulate_raw(500, n_eeg=2, ecg=False, pulse=0.0)
-    info = mne.create_info(16, few.info["sfreq"], "eeg")
-    raw = mne.io.RawArray(np.repeat(few.get_data(), 8, axis=0), info, verbose="ERROR")
+    info = mne.create_info(8, few.info["sfreq"], "eeg")
+    raw = mne.io.RawArray(np.repeat(few.get_data(), 4, axis=0), info, verbose="ERROR")
     raw.set_meas_date(few.info["meas_date"]).set_annotations(few.annotations)
     fname = tmp_path_factory.mktemp("long") / "long_eeg.fif"
     write_file(raw, fname, "fif")
