@@ -13,6 +13,10 @@ from scipy import fft, sparse
 
 from .align import gather
 
+# rows from which one call for each is quicker than one for all; with shorter ones
+# threads would hand over the interpreter lock too often
+_LONG = 2000
+
 
 def moving_weights(good, window):
     """Leave-one-out moving average as a sparse averaging matrix.
@@ -436,7 +440,10 @@ def running_product(steps, goes_on, lag, epochs, start, stop, first_epoch):
     for first in range(lag):
         rows, on = templates[first::lag], goes_on[start:stop][first::lag]
         for begin, end in pairwise([*np.flatnonzero(~on), on.size]):
-            if end - begin > 1:
+            if rows.shape[1] > _LONG:
+                for k in range(begin + 1, end):
+                    rows[k] += rows[k - 1]
+            elif end - begin > 1:
                 np.cumsum(rows[begin:end], axis=0, out=rows[begin:end])
     return templates
 

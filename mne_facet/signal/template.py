@@ -150,7 +150,9 @@ def _subtract_grid(clean, x, grid, intact, weights, scale, average, width):
             share = matrix[block].power(2).sum(axis=1).mean()
             mine = mine - slow[block] @ spread[:, body]
             noise = _averaged_noise(templates[:, body], mine, good[block], share)
-            templates -= np.take(noise, np.arange(-pad, length - pad), 1, mode="wrap")
+            templates[:, :pad] -= noise[:, noise.shape[1] - pad :]
+            templates[:, body] -= noise
+            templates[:, body.stop :] -= noise[:, : length - body.stop]
         paste(clean, templates, gain, grid, block, rows[block])
 
 
@@ -294,12 +296,16 @@ def _averaged_noise(templates, epochs, good, share):
     n_times = templates.shape[1]
     coefs = fft.rfft(templates)
     left = fft.rfft(epochs[good] - templates[good])
-    noise, power = (
-        uniform_filter1d((np.abs(part) ** 2).mean(axis=0), _HARMONICS)
-        for part in (left * np.sqrt(share / (1 + share)), coefs[good])
-    )
+    noise = share / (1 + share) * _mean_power(left)
+    power = _mean_power(coefs[good])
     ratio = np.divide(noise, power, out=np.ones_like(noise), where=power > 0)
-    return fft.irfft(np.minimum(1, 1.5 * ratio) * coefs, n_times)
+    coefs *= np.minimum(1, 1.5 * ratio)
+    return fft.irfft(coefs, n_times)
+
+
+def _mean_power(coefs):
+    power = sum(np.einsum("kj,kj->j", part, part) for part in (coefs.real, coefs.imag))
+    return uniform_filter1d(power / len(coefs), _HARMONICS)
 
 
 def paste(clean, templates, gain, grid, block, rows):
@@ -342,12 +348,9 @@ def _join(templates, grid, part, rows):
     nearest = np.floor(borders + 0.5).astype(int)
     begin = nearest[0] - fade * joined[0, 0]
     end = nearest[-1] + (fade + 1) * joined[-1, 1]
-    # of each sample its place in the templates, one after the other
-    first = np.arange(len(rows)) * templates.shape[1] - rows
-    place = np.ones(end - begin, int)
-    place[0] = begin + first[0]
-    place[nearest[1:-1] - begin] += np.diff(first)
-    noise = templates.ravel().take(np.cumsum(place, out=place))
+    limits = np.r_[begin, nearest[1:-1], end]
+    spans = zip(templates, limits[:-1] - rows, limits[1:] - rows, strict=True)
+    noise = np.concatenate([template[first:last] for template, first, last in spans])
     samples = nearest[:, np.newaxis] + np.arange(-fade, fade + 1)
     rise = raised_cosine((samples - borders[:, np.newaxis] + fade) / (2 * fade))
     inner = samples[1:-1]
