@@ -66,11 +66,12 @@ class LowRank(ChannelTransformer):
     epochs are no obstacle: 8 or less are corrected with their mean, without what
     might be EEG.
 
-    What it costs: of EEG that is no artifact some ``n_courses / n_epochs`` above 75 Hz,
-    less below, where most waveforms are found to be EEG and left out. Activity that is
-    phase-locked to the epochs (harmonics of the slice frequency) is removed. Slow EEG
-    is neither removed nor added. Artifact that exists only below 75 Hz is not seen,
-    unless it is the same in all epochs.
+    What it costs: above 75 Hz some ``n_courses / n_epochs`` of the EEG, below much
+    less, since most waveforms are found to be no larger than EEG there and left out.
+    Activity that is phase-locked to the epochs (harmonics of the slice frequency) is
+    removed, and some of what is locked to the volumes. Slow EEG is neither removed nor
+    added. Artifact that exists only below 75 Hz is not seen, unless it is the same in
+    all epochs.
 
     Recordings longer than 12 minutes are treated in windows of about 10 minutes that
     overlap by half; their templates are cross-faded. A window in which no artifact is

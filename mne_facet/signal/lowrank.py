@@ -46,6 +46,7 @@ MOST_COMPONENTS = 40
 _PER_COURSE = 8
 # values in a block of epochs: 3 MB stay in cache, however long the recording
 _BLOCK = 350_000
+# frequencies in the shorter table of exponentials
 _FINE = 64
 
 
