@@ -315,8 +315,8 @@ def apply_channels(
         Number of channels at a time; -1 all cores; None 1, or what
         `joblib.parallel_config` says.
     block_size : int | None
-        Channels whose results are held before they are written back; None: 4 times
-        the number of jobs, so that few wait for the last one.
+        Channels that are sent to processes at a time; None: 4 times the number of
+        jobs, so that few wait for the last one.
     ns_per_sample : float
         What `func` takes. Less than 0.2 s of work is done in the calling thread, unless
         a backend other than threads was chosen.
@@ -328,30 +328,38 @@ def apply_channels(
     """
     # prefer="threads" with n_jobs=None would override a surrounding parallel_config
     prefer = None if n_jobs is None else "threads"
-    parallel, p_func, n_jobs = parallel_func(
-        _one_blas_thread, n_jobs, prefer=prefer, max_jobs=len(picks), verbose="ERROR"
-    )
+    backend, _ = get_active_backend(prefer=prefer)
+    options = {"prefer": prefer, "max_jobs": len(picks), "verbose": "ERROR"}
+    parallel, one_thread, n_jobs = parallel_func(_one_blas_thread, n_jobs, **options)
     seconds = 1e-9 * ns_per_sample * raw.n_times * len(picks)
     if n_jobs > 1 and seconds < _WORTHWHILE and not _backend_is_named():
         logger.info(
             f"1 job, not {n_jobs}: {len(picks)} channel(s) of {raw.n_times} samples "
             f"take {seconds:.2g} s"
         )
-        parallel, p_func, n_jobs = parallel_func(_one_blas_thread, 1)
-    if n_jobs == 1:
-        block_size = 1
-    elif block_size is None:
-        block_size = 4 * n_jobs
-    notes = []
+        parallel, one_thread, n_jobs = parallel_func(_one_blas_thread, 1)
     # the limit out here as well: threads that leave theirs must not lift it for others
     with _blas().limit(limits=1, user_api="blas"):
-        for start in range(0, len(picks), block_size):
-            block = picks[start : start + block_size]
-            results = parallel(p_func(func, raw._data[p]) for p in block)
+        if n_jobs == 1 or getattr(backend, "supports_sharedmem", False):
+            # each writes its own channel: none waits for others, memory is used again
+            replace = partial(_replace, raw._data, func)
+            return list(parallel(one_thread(replace, pick) for pick in picks))
+        notes = []
+        for block in _blocks(picks, block_size or 4 * n_jobs):
+            results = parallel(one_thread(func, raw._data[p]) for p in block)
             for pick, (x, note) in zip(block, results, strict=True):
                 raw._data[pick] = x
                 notes.append(note)
     return notes
+
+
+def _replace(data, func, pick):
+    data[pick], note = func(data[pick])
+    return note
+
+
+def _blocks(picks, size):
+    return [picks[start : start + size] for start in range(0, len(picks), size)]
 
 
 def _backend_is_named():

@@ -37,7 +37,7 @@ class Memory(NamedTuple):
     data : float
         The recording; 0 if it stays on disk.
     working : float
-        Channels under way, and results that wait to be written back.
+        Channels under way.
     writing : float
         Copies made to write the result, after the work.
     """
@@ -60,7 +60,6 @@ def estimate_memory(
     *,
     fmt="fif",
     reader=None,
-    block_size=None,
     on_disk=False,
 ):
     """Estimate what :func:`correct_files` needs for one recording.
@@ -79,8 +78,6 @@ def estimate_memory(
         Format to write.
     reader : callable | None
         As in :func:`correct_files`.
-    block_size : int | None
-        Channels in a block, as in :class:`Blockwise`.
     on_disk : bool
         Whether the data stay in a file.
 
@@ -102,9 +99,8 @@ def estimate_memory(
     n_channels = len(source.ch_names)
     channel = 8.0 * int(source.n_times)
     n_jobs = min(effective_n_jobs(n_jobs), n_channels)
-    block_size = min(block_size or 4 * n_jobs, n_channels)
     arrays = max(
-        _arrays(steps, n_channels, n_jobs, block_size, on_disk, channel < _LARGE)
+        _arrays(steps, n_channels, n_jobs, on_disk, channel < _LARGE)
         for steps in chains(estimator)
     )
     return Memory(
@@ -115,20 +111,17 @@ def estimate_memory(
     )
 
 
-def _arrays(steps, n_channels, n_jobs, block_size, on_disk, kept):
+def _arrays(steps, n_channels, n_jobs, on_disk, kept):
     """Arrays of the size of one channel that steps need beside the data."""
     if not isinstance(steps[0], RawTransformer):
         return float(n_channels)  # nothing is known of it: a copy
     if not isinstance(steps[0], ChannelTransformer):
         return (1.5 if kept else 1.0) * steps[0]._n_arrays
-    under_way = n_jobs * max(step._n_arrays for step in steps)
+    # on disk, the channel itself as well
+    under_way = n_jobs * (max(step._n_arrays for step in steps) + on_disk)
     if kept:
         under_way *= 2
-    if n_jobs == 1:
-        return max(steps[0]._n_arrays_to_plan, under_way + on_disk)
-    # results that wait for the rest of their block, and channels read ahead
-    waiting = block_size - n_jobs + on_disk * min(block_size, 3 * n_jobs)
-    return max(steps[0]._n_arrays_to_plan, under_way + waiting)
+    return max(steps[0]._n_arrays_to_plan, under_way)
 
 
 def estimate_seconds(estimator, raw):

@@ -29,8 +29,6 @@ class FilePlan(NamedTuple):
         Whether other files are corrected at the same time.
     n_jobs : int
         Channels at a time.
-    block_size : int | None
-        Channels in a block.
     on_disk : bool
         Whether the data stay in a file beside the output.
     error : str | None
@@ -43,7 +41,6 @@ class FilePlan(NamedTuple):
     memory: float = 0.0
     together: bool = False
     n_jobs: int = 1
-    block_size: int | None = None
     on_disk: bool = False
     error: str | None = None
 
@@ -85,8 +82,6 @@ def _how(file):
         return f"not at all: {file.error}"
     how = "beside others" if file.together else "alone"
     how += f", {file.n_jobs} channel{'s' * (file.n_jobs > 1)} at a time"
-    if file.block_size is not None and file.n_jobs > 1:
-        how += f", blocks of {file.block_size}"
     return how + ", data on disk" * file.on_disk
 
 
@@ -163,10 +158,8 @@ def _share(estimator, raws, n_jobs, limit, fmt):
 
 def _fit(estimator, raw, n_jobs, limit, fmt):
     """Take the fastest settings that need no more memory than the limit."""
-    for jobs, block_size, on_disk in _settings(n_jobs, fmt):
-        memory = estimate_memory(
-            estimator, raw, jobs, fmt=fmt, block_size=block_size, on_disk=on_disk
-        ).total
+    for jobs, on_disk in _settings(n_jobs, fmt):
+        memory = estimate_memory(estimator, raw, jobs, fmt=fmt, on_disk=on_disk).total
         if memory <= limit:
             error = None
             break
@@ -181,17 +174,15 @@ def _fit(estimator, raw, n_jobs, limit, fmt):
         n_times=raw.n_times,
         memory=memory,
         n_jobs=jobs,
-        block_size=block_size,
         on_disk=on_disk,
         error=error,
     )
 
 
 def _settings(n_jobs, fmt):
-    """Smaller blocks, then fewer jobs, then data on disk, which exporters cannot."""
+    """Fewer jobs, then data on disk, which exporters cannot use."""
     for on_disk in (False, True) if fmt == "fif" else (False,):
-        yield n_jobs, None, on_disk
         jobs = n_jobs
         while jobs:
-            yield jobs, jobs, on_disk
+            yield jobs, on_disk
             jobs //= 2

@@ -509,7 +509,6 @@ def _read_correct_write(job, log):
     _check_existing(job)
     correction = Blockwise(
         _with_n_jobs(clone(job.estimator), plan.n_jobs),
-        block_size=plan.block_size,
         copy=False,
         n_jobs=plan.n_jobs,
     )

@@ -9,8 +9,8 @@ class Blockwise(RawTransformer):
     """Run an estimator with as little memory as it can do with.
 
     Steps that treat each channel by itself and follow each other run together: a
-    block of channels goes through all of them before the next one, and its result
-    replaces the data at once. A Pipeline alone copies the whole recording before each
+    channel goes through all of them before the next one, and its result replaces the
+    data at once. A Pipeline alone copies the whole recording before each
     step. The result is the same, bit for bit.
 
     Parameters
@@ -19,7 +19,8 @@ class Blockwise(RawTransformer):
         What to run; its steps' own `copy` is not used, nor is the `n_jobs` of those
         that treat each channel by itself.
     block_size : int | None
-        Channels in a block; None: four times the number of jobs.
+        Channels that are sent to processes or a cluster at a time; None: four times
+        the number of jobs. Threads need no blocks.
     copy : bool
         Whether to leave the input as it is and return a copy.
     n_jobs : int | None

@@ -52,7 +52,7 @@ def test_free_memory_is_the_limit_of_limits():
     assert 0 < parse_memory(None) < 1e15
 
 
-def test_estimate_grows_with_jobs_and_shrinks_with_blocks():
+def test_estimate_grows_with_jobs_and_shrinks_on_disk():
     info = mne.create_info(32, 1000.0, "eeg")
     raw = mne.io.RawArray(np.ones((32, 10_000)), info, verbose="ERROR")
     pipeline = make_pipeline(AAS(), Filter(None, 70.0))
@@ -60,8 +60,8 @@ def test_estimate_grows_with_jobs_and_shrinks_with_blocks():
     def total(n_jobs, **options):
         return estimate_memory(pipeline, raw, n_jobs, **options).total
 
-    assert total(1) < total(2, block_size=2) < total(2) < total(4)
-    assert total(1) - total(1, on_disk=True) == pytest.approx(31 * 80_000)
+    assert total(1) < total(2) < total(4)
+    assert total(1) - total(1, on_disk=True) == pytest.approx(30 * 80_000)
     assert total(1, fmt="brainvision") > total(1) + 32 * 80_000
 
 
@@ -90,16 +90,14 @@ def test_small_files_together_large_ones_alone(sizes, monkeypatch):
     assert len(str(result).splitlines()) == 5
 
 
-def test_blocks_then_jobs_then_disk(sizes):
-    previous = None
-    for limit in (500e6, 340e6, 310e6, 250e6):
+def test_fewer_jobs_then_disk(sizes):
+    settings = []
+    for limit in (340e6, 310e6, 280e6):
         [file] = how(sizes, 2, limit, "b").files
         assert file.memory <= limit
         assert file.error is None
-        settings = file.block_size or 8, file.n_jobs, not file.on_disk
-        assert previous is None or settings < previous or file.on_disk
-        previous = settings
-    assert file.on_disk
+        settings.append((file.n_jobs, file.on_disk))
+    assert settings == [(2, False), (1, False), (2, True)]
 
 
 def test_what_cannot_fit_is_said_with_numbers(sizes, tmp_path):
