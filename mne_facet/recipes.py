@@ -87,25 +87,28 @@ def recipe(
     -----
     ``"default"``
         :class:`LowRank`: the changes of the artifact are time courses that channels
-        share. Leaves least, above all where the head moves. Falls back to averages
-        where there are too few epochs, and says so. Costs less than 1 % of the EEG.
+        share. Leaves least, above all where the head moves. Costs less than 1 % of
+        the EEG, but up to 3 % of alpha where the slice frequency falls into it.
     ``"aas"``
         :class:`AAS` with moving averages [1]_, the conservative choice: what it does
-        to the EEG is known in advance. Costs EEG that is locked to the slices.
+        to the EEG is known in advance. Costs EEG that is locked to the slices: 5 % of
+        alpha where the slice frequency falls into it.
     ``"allen"``
         Averages of blocks of 25 volumes, low-pass at 80 Hz, as published [1]_ (own
         epochs are left out of their averages here, which keeps 4 % of the EEG). For
         comparison, and for heads that do not move.
     ``"fastr"``
         The windows of FASTR, :class:`OBS`, :class:`ANC`, low-pass at 70 Hz [2]_. The
-        epoch is part of its own average: about 3 % of the power of EEG that the
-        average can follow is lost.
+        epoch is part of its own average: 3 % of all EEG is lost, and 10 % of alpha
+        where the slice frequency falls into it.
     ``"facet"``
         Epochs that resemble each other, :class:`VolumeArtifact`, :class:`OBS`,
         :class:`ANC`, low-pass at 70 Hz, as the examples of the FACET toolbox [3]_.
+        Costs 5 to 12 % of alpha where the slice frequency falls into it.
     ``"farm"``
         Averages of the 12 most similar of 50 epochs [4]_, without filters, so that
-        EMG is kept. For movement that comes and goes; more noise than ``"aas"``.
+        EMG is kept. More noise than ``"aas"``, and 10 to 20 % of alpha is lost where
+        the slice frequency falls into it.
     ``"moosmann"``
         Averages that do not reach across head movements [5]_. Annotate these with
         :func:`add_motion` after the triggers: ``pipeline[:1]``, then
