@@ -9,8 +9,9 @@ import numpy as np
 from mne.utils import logger, warn
 
 from ._base import ChannelTransformer
-from ._epochs import epoch_grids
+from ._epochs import all_grids, epoch_grids
 from ._events import get_runs
+from .signal.averaging import moving_weights
 from .signal.lowrank import (
     MOST_COMPONENTS,
     Courses,
@@ -21,6 +22,7 @@ from .signal.lowrank import (
     subtract_low_rank,
     windows,
 )
+from .signal.template import subtract_templates
 
 _BAND = 75.0, 240.0  # Hz; above most of the EEG, below the amplifier's filter
 _N_CHANNELS = 8
@@ -73,6 +75,9 @@ class LowRank(ChannelTransformer):
     added. Artifact that exists only below 75 Hz is not seen, unless it is the same in
     all epochs.
 
+    Recordings that end below 83 Hz, filtered or resampled before, are corrected with
+    moving averages instead (:class:`AAS`); the log says so.
+
     Recordings longer than 12 minutes are treated in windows of about 10 minutes that
     overlap by half; their templates are cross-faded. A window in which no artifact is
     in step with the volumes is left as it is.
@@ -85,8 +90,7 @@ class LowRank(ChannelTransformer):
     Raises
     ------
     ValueError
-        If there are no volume annotations, the data hold NaN or Inf, or end below
-        90 Hz.
+        If there are no volume annotations, or the data hold NaN or Inf.
     RuntimeError
         If the data are not in memory.
 
@@ -139,9 +143,12 @@ class LowRank(ChannelTransformer):
 
     def _plan(self, raw, picks):
         self._check_parameters()
+        runs = get_runs(raw, self.description, name="LowRank")
         band = _artifact_band(raw.info)
+        if band is None:
+            return _averages(raw, runs)
         grids, width = [], None
-        for run in get_runs(raw, self.description, name="LowRank"):
+        for run in runs:
             level = "slice" if run.n_shots.max() > 1 else "volume"
             grid, *pauses = epoch_grids(raw, run, level)
             courses = self._find_courses(raw, picks, grid, band, level)
@@ -188,16 +195,25 @@ class LowRank(ChannelTransformer):
 
 
 def _artifact_band(info):
-    """Band of the time courses, in cycles per sample."""
+    """Band of the time courses, in cycles per sample; None if there is none."""
     low, high = _BAND
     high = min(high, 0.95 * min(info["lowpass"], info["sfreq"] / 2))
     if high < 1.1 * low:
-        raise ValueError(
-            f"LowRank needs the signal above {low:g} Hz, but the recording ends at "
-            f"{min(info['lowpass'], info['sfreq'] / 2):g} Hz. Correct it before it is "
-            "filtered or resampled, or use AAS."
-        )
+        return None
     return low / info["sfreq"], high / info["sfreq"]
+
+
+def _averages(raw, runs):
+    """Moving averages instead, as by :class:`AAS`."""
+    has_slices = all(run.n_shots.max() > 1 for run in runs)
+    level, window = ("slice", 100) if has_slices else ("volume", 30)
+    grids = all_grids(raw, runs, level)
+    logger.info(
+        f"LowRank: the recording ends below {1.1 * _BAND[0]:.0f} Hz, too low to see "
+        f"how the artifact changes: moving averages of {window} {level} epochs instead"
+    )
+    weights = [partial(moving_weights, window=window) for _ in grids]
+    return partial(subtract_templates, grids=grids, weights=weights)
 
 
 def _strongest_channels(raw, picks, grid, band):
