@@ -213,7 +213,8 @@ def _averages(raw, runs):
         f"how the artifact changes: moving averages of {window} {level} epochs instead"
     )
     weights = [partial(moving_weights, window=window) for _ in grids]
-    return partial(subtract_templates, grids=grids, weights=weights)
+    width = max(1, round(0.002 * raw.info["sfreq"]))
+    return partial(subtract_templates, grids=grids, weights=weights, width=width)
 
 
 def _strongest_channels(raw, picks, grid, band):
