@@ -12,6 +12,7 @@ from .gradient import AAS, VolumeArtifact
 from .lowrank import LowRank
 from .motion import add_motion, read_motion
 from .physio import add_beats, read_physio_beats
+from .pulse import PulseAAS, PulseOBS, ReferenceRegression
 from .recipes import recipe
 from .residual import ANC, OBS
 from .simulate import simulate_raw
@@ -31,8 +32,11 @@ __all__ = [
     "Filter",
     "LowRank",
     "NotchFilter",
+    "PulseAAS",
+    "PulseOBS",
     "RPeakDetector",
     "RawTransformer",
+    "ReferenceRegression",
     "Resample",
     "TriggerAligner",
     "TriggerDetector",

@@ -78,6 +78,9 @@ def simulate_raw(
     lowpass=250.0,
     movement=1.0,
     pulse=1.0,
+    pulse_modes=3,
+    pulse_own=0.1,
+    pulse_change=0.0,
     ecg=True,
     n_wires=0,
     eeg=1.0,
@@ -134,6 +137,14 @@ def simulate_raw(
         Head movement in units of 0.02 mm and 0.02 degrees per volume.
     pulse : float, default 1.0
         Pulse artifact in units of 150 uV peak to peak on the worst EEG channel.
+    pulse_modes : int, default 3
+        Kinds of motion that cause it, each with a map and a waveform.
+    pulse_own : float, default 0.1
+        Size of the part that each channel has for itself, relative to the rest.
+    pulse_change : float, default 0.0
+        Changes from beat to beat of each kind, and of each channel's own part, in
+        units of 20 % of the size, 10 ms of the latency and 10 % of the duration.
+        Changes common to all come on top.
     ecg : bool, default True
         Whether there is a channel "ECG".
     n_wires : int, default 0
@@ -177,6 +188,8 @@ def simulate_raw(
     (5,)
     """
     _check_options(sfreq, lowpass, resolution, clip, trigger, trigger_jitter, missing)
+    if pulse_modes < 1:
+        raise ValueError(f"pulse_modes={pulse_modes} must be 1 or more.")
     n_shots, shot = _shots(tr, n_slices, multiband_factor, volume_gap)
     channels = _channel_types(n_eeg, ecg, n_wires, trigger == "stim")
     rngs = np.random.default_rng(seed).spawn(len(COMPONENTS))
@@ -200,7 +213,9 @@ def simulate_raw(
     )
     stimuli = physiology.stimulus_times(rng["evoked"], grid) if evoked else np.empty(0)
     beats, intervals = physiology.heart_beats(rng["heart"], grid)
-    pulses = physiology.pulsation(rng["pulse"], grid, beats, intervals)
+    pulses = physiology.pulsation(
+        rng["pulse"], grid, beats, intervals, pulse_modes, pulse_change
+    )
 
     own, induced, cardiac = np.zeros((3, len(channels), n_times))
     electrodes = _electrodes()
@@ -211,7 +226,7 @@ def simulate_raw(
         )
     if pulse:
         cardiac[:n_eeg] = pulse * physiology.pulse_artifact(
-            rng["pulse"], grid, pulses, electrodes[:n_eeg]
+            rng["pulse"], grid, pulses, electrodes[:n_eeg], pulse_own
         )
     if ecg:
         own[n_eeg] = physiology.ecg_signal(rng["ecg"], grid, beats)

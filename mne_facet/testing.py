@@ -29,8 +29,8 @@ def check_raw_transformer(estimator, raw=None):
         With the parameters `copy` and `verbose`, as :class:`RawTransformer` and
         :class:`ChannelTransformer`.
     raw : mne.io.Raw | None
-        A recording it can work on; None: a simulated one, 40 s of 3 EEG channels and
-        the ECG, with annotated volumes.
+        A recording it can work on; None: a simulated one, 40 s of 3 EEG channels, the
+        ECG and 2 wire loops, with annotated volumes and heart beats.
 
     Raises
     ------
@@ -43,8 +43,9 @@ def check_raw_transformer(estimator, raw=None):
     >>> check_raw_transformer(AAS(window=10))
     """
     if raw is None:
-        raw, _ = simulate_raw(40.0, sfreq=1000.0, n_eeg=3, lowpass=100.0)
+        raw, truth = simulate_raw(40.0, sfreq=1000.0, n_eeg=3, n_wires=2, lowpass=100.0)
         raw = TriggerDetector("R128", verbose="ERROR").fit_transform(raw)
+        raw.annotations.append(truth.beat_times, 0, "R peak")
     raw = _with_everything(raw)
     with mne.use_log_level("ERROR"):
         result = _check_input_is_unchanged(estimator, raw)

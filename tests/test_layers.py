@@ -19,6 +19,7 @@ LAYERS = [
         "physio",
         "residual",
         "lowrank",
+        "pulse",
         "filters",
         "blockwise",
         "_files",

@@ -241,6 +241,36 @@ def test_pulse_artifact_has_no_small_rank():
     assert values[3] > 1e-3 * values[0]
 
 
+def _pulse(**options):
+    _, truth = simulate_raw(
+        60.0, sfreq=600.0, n_eeg=9, ecg=False, gradient=0, **options
+    )
+    return truth
+
+
+@pytest.mark.parametrize("n_modes", [1, 3, 6])
+def test_rank_of_the_pulse_artifact_is_chosen(n_modes):
+    truth = _pulse(pulse_modes=n_modes, pulse_own=0.0)
+    values = np.linalg.svd(truth.pulse, compute_uv=False)
+    assert values[n_modes - 1] > 1e-2 * values[0]
+    assert values[n_modes] < 1e-9 * values[0]
+    np.testing.assert_array_equal(truth.eeg, _pulse().eeg)
+
+
+def test_pulse_artifact_changes_from_beat_to_beat():
+    def largest_share(change):
+        truth = _pulse(pulse_modes=6, pulse_change=change)
+        starts = (600 * truth.beat_times[:-2]).astype(int)
+        beats = truth.pulse[:, starts[:, np.newaxis] + np.arange(480)]
+        values = np.linalg.svd(np.hstack(beats), compute_uv=False) ** 2
+        return values[0] / values.sum()
+
+    shares = [largest_share(change) for change in (0.0, 1.0, 2.0)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 0.85
+    assert shares[2] < 0.6
+
+
 def test_ecg_peaks_at_the_beats(default):
     raw, truth = default
     row = raw.ch_names.index("ECG")
@@ -345,6 +375,7 @@ def test_converter_rounds_and_clips():
         ({"clip": -1.0}, "clip=-1.0 must be positive"),
         ({"n_eeg": 65}, "n_eeg=65 must be between 1 and 64"),
         ({"n_wires": -1}, "n_wires=-1"),
+        ({"pulse_modes": 0}, "pulse_modes=0 must be 1 or more"),
         ({"volume_times": [1.0, 3.0]}, "needs 3 or more times"),
         ({"volume_times": [1.0, 3.0, 4.0]}, "1 s after each other, less than tr=2.0"),
         ({"volume_times": [5.0, 15.0, 25.0]}, "within duration=20.0. Raise duration"),

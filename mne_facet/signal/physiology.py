@@ -227,13 +227,19 @@ class Pulsation(NamedTuple):
     ----------
     onsets, amplitudes, stretch : array, shape (n_beats,)
         Time in seconds, relative size and relative duration of the motion.
+    change : float
+        How much the shape changes from beat to beat.
+    waves : list
+        Waves of each mode of motion.
     modes : array, shape (n_modes, n_coarse)
-        Relative voltages that the modes of motion induce, on the coarse grid.
+        Relative voltages that the modes induce, on the coarse grid.
     """
 
     onsets: np.ndarray
     amplitudes: np.ndarray
     stretch: np.ndarray
+    change: float
+    waves: list
     modes: np.ndarray
 
 
@@ -257,8 +263,17 @@ def heart_beats(rng, grid):
     return np.array(beats[:-1]), np.array(intervals[:-1])
 
 
-def pulsation(rng, grid, beats, intervals):
+def pulsation(rng, grid, beats, intervals, n_modes=3, change=0.0):
     """Motion after each beat: larger and longer the longer the heart has filled.
+
+    Parameters
+    ----------
+    n_modes : int
+        Number of modes of motion; those after the third are random.
+    change : float
+        How much the shape of each mode changes from beat to beat: 1 is a standard
+        deviation of 20 % of the size, 10 ms of the latency and 10 % of the duration,
+        besides the changes common to all of them.
 
     Returns
     -------
@@ -271,15 +286,38 @@ def pulsation(rng, grid, beats, intervals):
     onsets = beats + rng.normal(scale=0.01, size=len(beats))
     stretch = np.sqrt(intervals / MEAN_RR)
     factors = np.exp(0.075 * rng.normal(size=(len(PULSE_MODES), len(onsets))))
+    own = rng.spawn(1)[0]  # so that all that is drawn later stays as it is
+    n_more = max(0, n_modes - len(PULSE_MODES))
+    more = np.exp(0.075 * own.normal(size=(n_more, len(onsets))))
+    waves = [*PULSE_MODES, *(_random_waves(own) for _ in range(n_more))][:n_modes]
+    pulses = Pulsation(onsets, amplitudes, stretch, change, waves, np.empty(0))
     modes = [
-        grid.bumps(onsets, waves, amplitudes * factor, stretch)
-        for waves, factor in zip(PULSE_MODES, factors, strict=True)
+        _beat_by_beat(own, grid, pulses, wave, factor)
+        for wave, factor in zip(waves, [*factors, *more], strict=False)
     ]
-    return Pulsation(onsets, amplitudes, stretch, np.array(modes))
+    return pulses._replace(modes=np.array(modes))
 
 
-def pulse_artifact(rng, grid, pulses, electrodes):
-    """Pulse artifact: a map for each mode, and 10 % of each channel's own.
+def _random_waves(rng):
+    """Three waves 0.1 to 0.6 s after the R peak."""
+    weights = rng.uniform(0.3, 1, 3) * (1, -1, 1)
+    latencies = np.sort(rng.uniform(0.1, 0.6, 3))
+    return list(zip(weights, latencies, rng.uniform(0.03, 0.08, 3), strict=True))
+
+
+def _beat_by_beat(rng, grid, pulses, waves, factor=1.0):
+    """Waves after every beat, with changes of their own, on the coarse grid."""
+    size, delay, length = pulses.change * rng.normal(size=(3, len(pulses.onsets)))
+    return grid.bumps(
+        pulses.onsets + 0.01 * delay,
+        waves,
+        pulses.amplitudes * factor * np.exp(0.2 * size),
+        pulses.stretch * np.exp(0.1 * length),
+    )
+
+
+def pulse_artifact(rng, grid, pulses, electrodes, share=0.1):
+    """Pulse artifact: a map for each mode, and a part of each channel's own.
 
     Parameters
     ----------
@@ -287,6 +325,8 @@ def pulse_artifact(rng, grid, pulses, electrodes):
         The motion.
     electrodes : array, shape (n_eeg, 3)
         Directions of the electrodes.
+    share : float
+        Size of the channels' own part, relative to what the modes induce there.
 
     Returns
     -------
@@ -298,16 +338,20 @@ def pulse_artifact(rng, grid, pulses, electrodes):
     noise = rng.normal(size=(3, n_eeg))
     lateral, frontal = right + 0.25 * anterior, 0.6 * (anterior - 0.3 * up)
     maps = np.array([lateral, frontal, np.zeros(n_eeg)])
-    maps = (maps + np.array([[0.1], [0.1], [0.4]]) * noise).T
+    maps = maps + np.array([[0.1], [0.1], [0.4]]) * noise
+    own = rng.spawn(1)[0]
+    axes = own.normal(scale=0.3, size=(max(0, len(pulses.modes) - 3), 3))
+    more = axes @ electrodes.T + own.normal(scale=0.2, size=(len(axes), n_eeg))
+    maps = np.vstack([maps, more])[: len(pulses.modes)].T
     latencies, widths = rng.uniform(0.15, 0.5, n_eeg), rng.uniform(0.03, 0.08, n_eeg)
     times = np.arange(-0.4, 1.3, 0.002)
-    typical = maps @ np.array([_gaussians(times, waves) for waves in PULSE_MODES])
-    weights = 0.1 * np.ptp(typical, axis=1) * rng.choice([-1, 1], n_eeg)
+    typical = maps @ np.array([_gaussians(times, waves) for waves in pulses.waves])
+    weights = share * np.ptp(typical, axis=1) * rng.choice([-1, 1], n_eeg)
     own_waves = list(zip(weights, latencies, widths, strict=True))
     typical += np.array([_gaussians(times, [wave]) for wave in own_waves])
     signals = maps @ pulses.modes
     for signal, wave in zip(signals, own_waves, strict=True):
-        signal += grid.bumps(pulses.onsets, [wave], pulses.amplitudes, pulses.stretch)
+        signal += _beat_by_beat(own, grid, pulses, [wave])
     scale = PULSE_SIZE / np.ptp(typical, axis=1).max()
     return scale * grid.synthesise(grid.spectrum(signals))
 

@@ -1,0 +1,565 @@
+"""Correction of the pulse artifact, and of what reference signals record."""
+
+from functools import partial
+from numbers import Integral, Real
+
+import numpy as np
+from mne.utils import logger, warn
+
+from ._base import ChannelTransformer, check_data, pick_channels
+from ._events import annotation_samples, beat_index, boundaries, overlaps_bad
+from .signal.averaging import moving_weights
+from .signal.pulse import (
+    USUAL_DELAY,
+    average_beats,
+    beat_epochs,
+    beat_grid,
+    gaussian_weights,
+    highpass,
+    peak_delay,
+    subtract_average,
+    subtract_beat_components,
+    template_fit,
+    template_gains,
+    usual_beats,
+)
+from .signal.pulse_model import fit_model, random_windows, subtract_model
+from .signal.regression import prepare_references, subtract_references
+
+# beats below which there is no correction, no amplitude, and no component
+_FEWEST, _FOR_GAINS, _FOR_COMPONENTS = 5, 10, 20
+_BRAIN = ("eeg", "eog")
+_WEIGHTS = {
+    "mean": moving_weights,
+    "median": moving_weights,
+    "gaussian": gaussian_weights,
+}
+
+
+class _Pulse(ChannelTransformer):
+    """A step that works on windows around heart beats."""
+
+    _ns_per_sample = 100.0
+    _n_arrays = 12.0
+    _n_arrays_to_plan = 12.0
+
+    def _pick_channels(self, raw):
+        return pick_channels(raw, self.picks, name=type(self).__name__, kinds=_BRAIN)
+
+    def _beat_grid(self, raw, picks):
+        """Beats in samples, and their windows."""
+        name, sfreq = type(self).__name__, raw.info["sfreq"]
+        _check_cutoff(self.l_freq)
+        check_data(raw, _without_bads(raw, picks), name=name)
+        index = beat_index(raw, self.description, name=name)
+        beats = annotation_samples(raw, index)
+        if len(beats) < _FEWEST:
+            raise ValueError(
+                f"{name} needs at least {_FEWEST} heart beats, but {len(beats)} "
+                f"annotations are described {self.description!r}. Check them or set "
+                "description=."
+            )
+        delay = self.delay
+        if delay is None:
+            delay = self._find_delay(raw, picks, beats)
+        _check_range("delay", delay, -1, 1)
+        grid = beat_grid(beats, raw.n_times, sfreq, delay)
+        kinds = [raw.annotations.extras[i].get("kind", "normal") for i in index]
+        good = grid.good & (np.array(kinds) == "normal")
+        grid = grid._replace(good=good & _clear(raw, grid.first, grid.length))
+        n_good = grid.good.sum()
+        if n_good < _FEWEST:
+            raise ValueError(
+                f"{name} needs at least {_FEWEST} normal heart beats, complete and "
+                f"outside BAD annotations, but {n_good} of {len(beats)} are. Check the "
+                "beats and the annotations."
+            )
+        logger.info(
+            f"{name}: {len(beats)} heart beats, {n_good} to learn from, windows of "
+            f"{grid.length / sfreq:.2f} s around {delay:.2f} s after the R peak"
+        )
+        pauses = np.maximum(np.diff(grid.first) - grid.length, 0)
+        if pauses.any():
+            logger.info(
+                f"{name}: {np.count_nonzero(pauses)} pause(s) between beats, "
+                f"{pauses.sum() / sfreq:.1f} s that no window reaches stay as they were"
+            )
+        return beats, grid
+
+    def _find_delay(self, raw, picks, beats, n_channels=16):
+        """Delay of the artifact in some channels, spread over all of them."""
+        length = int(0.7 * raw.info["sfreq"])
+        first = np.floor(beats + 0.5).astype(int)
+        first = first[_clear(raw, first, length)]
+        if not first.size:
+            return USUAL_DELAY
+        learn = _without_bads(raw, picks)
+        samples = first[:, np.newaxis] + np.arange(length)
+        medians = [
+            np.median(x[samples], axis=0)
+            for x in self._highpassed(raw, learn[:: -(-len(learn) // n_channels)])
+        ]
+        return peak_delay(np.array(medians), raw.info["sfreq"])
+
+    def _highpassed(self, raw, picks):
+        for pick in picks:
+            yield highpass(raw._data[pick], raw.info["sfreq"], self.l_freq)
+
+    def _usual_beats(self, raw, picks, grid):
+        """Leave movement and other bursts out of what is learnt from."""
+        energy = [
+            (beat_epochs(x, grid) ** 2).sum(axis=1)
+            for x in self._highpassed(raw, _without_bads(raw, picks))
+        ]
+        return grid._replace(good=usual_beats(np.array(energy), grid.good))
+
+
+class PulseAAS(_Pulse):
+    """Average artifact subtraction for the pulse artifact.
+
+    Every heart beat is corrected with the average of other beats around it [1]_. It
+    leaves what differs from beat to beat: a step for recordings that are to be
+    compared with published ones, or that have few channels; :class:`PulseOBS`
+    removes more.
+
+    Parameters
+    ----------
+    window : int
+        Number of beats to average, half before and half after; the first and last
+        beats take more from the other side.
+    method : "mean" | "median" | "gaussian"
+        How to average them; "gaussian" is a mean that prefers near beats.
+    scale : "common" | "channel" | None
+        Amplitude of the template in each beat by least squares: one for all
+        channels, one for each, which removes more EEG, or always 1.
+    delay : float | None
+        From the R peak to the middle of the window, in seconds; None: where the
+        median beat is largest between 0.08 and 0.45 s.
+    l_freq : float | None
+        Cut-off in Hz of the high-pass for the templates, None for none. The data are
+        not filtered.
+    picks : str | list | slice | None
+        Channels to correct; None: EEG and EOG channels, bad ones included.
+    description : str
+        Description of the annotations of the R peaks.
+    copy : bool
+        Whether to leave the input as it is and return a copy.
+    n_jobs : int | None
+        Channels to process at a time, as in :class:`AAS`.
+    verbose : bool | str | int | None
+        As in MNE.
+
+    Notes
+    -----
+    Windows are 1.2 RR intervals long and cross-faded halfway between beats. Where
+    beats are farther apart the template fades out, and what no window reaches stays
+    as it is, bit for bit. A beat is not part of its own template. What
+    it costs: EEG of other beats is added, which raises the power of EEG by
+    ``1 + 1 / window``.
+
+    Beats that :class:`RPeakDetector` calls ectopic or restored, that touch annotations
+    which start with ``BAD``, of more than the usual power, in too quick succession, or
+    cut off by the end of the data lend nothing to others but are corrected. With fewer
+    than 10 beats the amplitude is always 1.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 5 heart beats, or the data hold NaN or Inf.
+    RuntimeError
+        If the data are not in memory.
+
+    References
+    ----------
+    .. [1] Allen, Polizzi, Krakow, Fish, Lemieux (1998). Identification of EEG events
+       in the MR scanner: the problem of pulse artifact and a method for its
+       subtraction. NeuroImage 8, 229-239. https://doi.org/10.1006/nimg.1998.0361
+
+    Examples
+    --------
+    >>> from mne_facet import PulseAAS, simulate_raw
+    >>> raw, truth = simulate_raw(
+    ...     duration=40, n_eeg=4, sfreq=250, lowpass=100, gradient=0
+    ... )
+    >>> raw.annotations.append(truth.beat_times, 0, "R peak")  # doctest: +ELLIPSIS
+    <Annotations ...>
+    >>> clean = PulseAAS().fit_transform(raw)
+    """
+
+    def __init__(
+        self,
+        window=40,
+        *,
+        method="mean",
+        scale="common",
+        delay=None,
+        l_freq=0.4,
+        picks=None,
+        description="R peak",
+        copy=True,
+        n_jobs=None,
+        verbose=None,
+    ):
+        self.window = window
+        self.method = method
+        self.scale = scale
+        self.delay = delay
+        self.l_freq = l_freq
+        self.picks = picks
+        self.description = description
+        self.copy = copy
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _plan(self, raw, picks):
+        _check_count("window", self.window, 2)
+        _check_option("method", self.method, list(_WEIGHTS))
+        _check_option("scale", self.scale, ["common", "channel", None])
+        _, grid = self._beat_grid(raw, picks)
+        grid = self._usual_beats(raw, picks, grid)
+        average = partial(
+            average_beats,
+            weights=_WEIGHTS[self.method](grid.good, self.window),
+            method=self.method,
+            grid=grid,
+        )
+        gains = np.ones(len(grid.first))
+        if grid.good.sum() < _FOR_GAINS:
+            logger.info("PulseAAS: too few beats for amplitudes of their own")
+        elif self.scale == "channel":
+            gains = None
+        elif self.scale == "common":
+            gains = self._common_gains(raw, picks, grid, average)
+        return partial(
+            subtract_average,
+            sfreq=raw.info["sfreq"],
+            l_freq=self.l_freq,
+            grid=grid,
+            average=average,
+            gains=gains,
+        )
+
+    def _common_gains(self, raw, picks, grid, average):
+        fit = 0
+        for x in self._highpassed(raw, _without_bads(raw, picks)):
+            epochs = beat_epochs(x, grid)
+            fit = fit + template_fit(epochs, average(epochs))
+        return template_gains(fit)
+
+
+class PulseOBS(_Pulse):
+    """Subtract the mean beat and what changes from beat to beat.
+
+    By default the changes are described by a few sources that all channels share:
+    they are the motion that induces the artifact, which has few degrees of freedom,
+    while EEG takes any shape. Each source has a map; its time course differs in every
+    beat and is estimated from all channels, EEG being told from artifact by its
+    spectrum and covariance between the beats. See Notes.
+
+    Parameters
+    ----------
+    n_components : int | None
+        Largest number of sources (``mode="joint"``), of which only those are used
+        that stand out from EEG; number of components beside the mean
+        (``mode="channel"``). None: 8 and 3.
+    mode : "joint" | "channel"
+        ``"joint"``: sources that all channels share. ``"channel"``: optimal basis sets
+        [1]_, principal components of the beats of each channel alone. They remove
+        EEG as well, more with every component: a third of its power with three.
+    delay : float | None
+        From the R peak to the middle of the window, in seconds; None: where the
+        median beat is largest between 0.08 and 0.45 s.
+    l_freq : float | None
+        Cut-off in Hz of the high-pass for the estimates, None for none. The data are
+        not filtered.
+    picks : str | list | slice | None
+        Channels to correct; None: EEG and EOG channels, bad ones included. The sources
+        are learnt from those that are not bad.
+    description : str
+        Description of the annotations of the R peaks.
+    copy : bool
+        Whether to leave the input as it is and return a copy.
+    n_jobs : int | None
+        Channels to process at a time, as in :class:`AAS`.
+    verbose : bool | str | int | None
+        As in MNE.
+
+    Notes
+    -----
+    Windows, and beats that others do not learn from, are as in :class:`PulseAAS`.
+
+    In the joint mode the sources are estimated by generalised least squares: weights
+    of the channels are chosen, for each frequency up to 12 Hz, such that the EEG
+    between beats has the least influence. Of every source only components of the beats
+    are taken that exceed 1.5 times what is found at random times between beats, and
+    each of them only by the share by which it does. No beat takes part in finding its
+    own components. So little EEG is lost: below 1 % of its power, and artifact-free
+    data lose a share of ``1 / n_beats``. It needs several minutes for artifacts that
+    change a lot, and 8 channels or more to tell them from EEG; otherwise it removes
+    little more than the mean.
+
+    With fewer than 20 beats only their mean is subtracted.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 5 heart beats, or the data hold NaN or Inf.
+    RuntimeError
+        If the data are not in memory.
+
+    References
+    ----------
+    .. [1] Niazy, Beckmann, Iannetti, Brady, Smith (2005). Removal of FMRI environment
+       artifacts from EEG data using optimal basis sets. NeuroImage 28, 720-737.
+       https://doi.org/10.1016/j.neuroimage.2005.06.067
+
+    Examples
+    --------
+    >>> from mne_facet import PulseOBS, simulate_raw
+    >>> raw, truth = simulate_raw(
+    ...     duration=40, n_eeg=8, sfreq=250, lowpass=100, gradient=0
+    ... )
+    >>> raw.annotations.append(truth.beat_times, 0, "R peak")  # doctest: +ELLIPSIS
+    <Annotations ...>
+    >>> clean = PulseOBS().fit_transform(raw)
+    """
+
+    # at 250 Hz one for each channel; less at higher rates
+    _n_arrays_to_plan = 64.0
+
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        mode="joint",
+        delay=None,
+        l_freq=0.4,
+        picks=None,
+        description="R peak",
+        copy=True,
+        n_jobs=None,
+        verbose=None,
+    ):
+        self.n_components = n_components
+        self.mode = mode
+        self.delay = delay
+        self.l_freq = l_freq
+        self.picks = picks
+        self.description = description
+        self.copy = copy
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _plan(self, raw, picks):
+        _check_option("mode", self.mode, ["joint", "channel"])
+        n_components = self.n_components
+        if n_components is None:
+            n_components = {"joint": 8, "channel": 3}[self.mode]
+        _check_count("n_components", n_components, 0)
+        beats, grid = self._beat_grid(raw, picks)
+        options = {"sfreq": raw.info["sfreq"], "l_freq": self.l_freq, "grid": grid}
+        if grid.good.sum() < _FOR_COMPONENTS and n_components:
+            logger.info("PulseOBS: too few beats for more than their mean")
+            n_components = 0
+        if self.mode == "channel":
+            options["grid"] = grid = self._usual_beats(raw, picks, grid)
+            options["n_components"] = min(n_components, grid.good.sum() // 5)
+            return partial(subtract_beat_components, **options)
+        windows = random_windows(grid, beats, np.random.default_rng(0))
+        windows = windows[_clear(raw, windows, grid.length)]
+        channels = (raw._data[pick] for pick in _without_bads(raw, picks))
+        model = fit_model(
+            channels, **options, windows=windows, n_components=n_components
+        )
+        logger.info(
+            f"PulseOBS: mean beat and {model.seen.shape[2]} source(s) that change from "
+            "beat to beat"
+        )
+        return partial(subtract_model, **options, model=model)
+
+
+class ReferenceRegression(ChannelTransformer):
+    """Subtract what reference signals explain, which see motion but no EEG.
+
+    Loops of carbon wire [1]_, electrodes on a layer insulated from the scalp, or motion
+    sensors record the pulse, head movement and the helium pump. Where they exist they
+    are the best means against the pulse artifact, and need no heart beats.
+
+    Parameters
+    ----------
+    references : str | list | slice
+        Channels of the reference signals, bad ones excluded. See Notes.
+    window : float
+        Seconds within which the relation to the EEG may change. Half of the weight is
+        on this window, the other half on the whole recording.
+    max_lag : float
+        Largest lag between references and EEG to both sides, in seconds.
+    n_components : int | None
+        Number of principal components of the references; None: all. Few may do
+        harm: head movement fills the first ones, the pulse is in the last. For a
+        layer of many electrodes 8 or so, with a `max_lag` of 0.004.
+    l_freq : float | None
+        Cut-off in Hz of the high-pass for the regression, None for none. The data are
+        not filtered.
+    picks : str | list | slice | None
+        Channels to correct; None: EEG and EOG channels, bad ones included. References
+        among them stay as they are.
+    copy : bool
+        Whether to leave the input as it is and return a copy.
+    n_jobs : int | None
+        Channels to process at a time, as in :class:`AAS`.
+    verbose : bool | str | int | None
+        As in MNE.
+
+    Notes
+    -----
+    The references must have gone through the same steps as the EEG, the correction of
+    their own gradient artifact above all: ``AAS(picks=["eeg", "misc"])``. MNE has no
+    type for them. Make them ``"misc"`` with ``raw.set_channel_types``, so that no other
+    step takes them for EEG, or name the channels with `references`.
+
+    Signals that have nothing to do with the EEG explain a share of it by chance, about
+    ``n / (2 B T)`` with ``n`` signals (components times lags) in ``T`` seconds of
+    bandwidth ``B``; a warning tells if that is more than 5 %. A channel of which the
+    references do not predict one half of the recording from the other stays as it
+    is. Annotations that start with ``BAD`` are corrected but not learnt from.
+
+    Raises
+    ------
+    ValueError
+        If there are no reference channels, or the data hold NaN or Inf.
+    RuntimeError
+        If the data are not in memory.
+
+    References
+    ----------
+    .. [1] van der Meer, Pampel, Van Someren, Ramautar, van der Werf, Gomez-Herrero,
+       Lepsien, Hellrung, Hinrichs, Moeller, Walter (2016). Carbon-wire loop based
+       artifact correction outperforms post-processing EEG/fMRI corrections.
+       NeuroImage 125, 880-894. https://doi.org/10.1016/j.neuroimage.2015.10.006
+
+    Examples
+    --------
+    >>> from mne_facet import ReferenceRegression, simulate_raw
+    >>> raw, truth = simulate_raw(
+    ...     duration=60, n_eeg=4, n_wires=4, sfreq=250, lowpass=100, gradient=0
+    ... )
+    >>> clean = ReferenceRegression("misc").fit_transform(raw)
+    """
+
+    _ns_per_sample = 110.0
+    _n_arrays = 8.0
+    _n_arrays_to_plan = 25.0
+
+    def __init__(
+        self,
+        references="misc",
+        *,
+        window=30.0,
+        max_lag=0.02,
+        n_components=None,
+        l_freq=0.4,
+        picks=None,
+        copy=True,
+        n_jobs=None,
+        verbose=None,
+    ):
+        self.references = references
+        self.window = window
+        self.max_lag = max_lag
+        self.n_components = n_components
+        self.l_freq = l_freq
+        self.picks = picks
+        self.copy = copy
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _pick_channels(self, raw):
+        found = pick_channels(raw, self.picks, name="ReferenceRegression", kinds=_BRAIN)
+        return np.setdiff1d(found, self._pick_references(raw))
+
+    def _pick_references(self, raw):
+        try:
+            found = pick_channels(raw, self.references, name="ReferenceRegression")
+        except ValueError:
+            kinds = sorted(set(raw.get_channel_types()))
+            raise ValueError(
+                f"references={self.references!r} is not in the recording, which has "
+                f"channels of the types {kinds}. Name the channels, or give them the "
+                "type 'misc' with raw.set_channel_types."
+            ) from None
+        return _without_bads(raw, found)
+
+    def _plan(self, raw, picks):
+        _check_cutoff(self.l_freq)
+        _check_range("window", self.window, 1, np.inf)
+        _check_range("max_lag", self.max_lag, 0, 0.5)
+        if self.n_components is not None:
+            _check_count("n_components", self.n_components, 1)
+        chosen = self._pick_references(raw)
+        check_data(raw, chosen, name="ReferenceRegression references=")
+        filtering = {"sfreq": raw.info["sfreq"], "l_freq": self.l_freq}
+        samples = np.arange(raw.n_times)
+        references = prepare_references(
+            raw._data[chosen],
+            **filtering,
+            window=self.window,
+            max_lag=self.max_lag,
+            n_components=self.n_components,
+            used=~overlaps_bad(raw, samples, samples + 1),
+        )
+        n_components = len(references.components)
+        logger.info(
+            f"ReferenceRegression: {n_components} components of {len(chosen)} "
+            f"references at {len(references.lags)} lags"
+        )
+        if references.loss > 0.05:
+            warn(
+                f"ReferenceRegression: {n_components} components at "
+                f"{len(references.lags)} lags explain {100 * references.loss:.0f} % of "
+                "any EEG by chance in a recording this short. Raise window, or lower "
+                "max_lag or n_components."
+            )
+        return partial(_subtract_references, **filtering, references=references)
+
+
+def _subtract_references(x, **options):
+    clean, explained = subtract_references(x, **options)
+    if explained > 0:
+        return clean, None
+    return clean, "left as it was, the references do not predict it"
+
+
+def _without_bads(raw, picks):
+    """Channels not marked bad; all if there are no others."""
+    good = [p for p in picks if raw.ch_names[p] not in raw.info["bads"]]
+    return np.array(good or picks)
+
+
+def _clear(raw, first, length):
+    """Windows inside the data, without a joint or anything annotated as BAD."""
+    inside = (first >= 0) & (first + length <= raw.n_times)
+    before, after = np.searchsorted(boundaries(raw), [first + 1, first + length])
+    return inside & (before == after) & ~overlaps_bad(raw, first, first + length)
+
+
+def _check_cutoff(l_freq):
+    if l_freq is not None:
+        _check_range("l_freq", l_freq, 0.01, 5)
+
+
+def _check_count(name, value, lowest):
+    if not isinstance(value, Integral) or value < lowest:
+        raise ValueError(f"{name}={value!r} must be a whole number, at least {lowest}.")
+
+
+def _check_range(name, value, lowest, highest):
+    if not isinstance(value, Real) or not lowest <= value <= highest:
+        raise ValueError(
+            f"{name}={value!r} must be a number between {lowest} and {highest}."
+        )
+
+
+def _check_option(name, value, allowed):
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r} is unknown. Allowed are {allowed}.")
