@@ -96,6 +96,24 @@ def test_baseline_holds_drift_and_nothing_of_the_artifact(period):
     assert np.ptp(error) < 1e-6
 
 
+@pytest.mark.parametrize("cycles", [0.1, 0.3, 0.5])
+def test_baseline_of_more_passes_holds_more(cycles):
+    period, n_epochs = 400.0, 60
+    times = np.arange(int(period) * n_epochs)
+    borders = period * np.arange(n_epochs + 1)
+    slow = np.sin(2 * np.pi * cycles * times / period)
+    once = np.sinc(cycles) ** 2
+    for n_passes in (1, 2, 3):
+        position, value = baseline(slow, borders, 8, n_passes=n_passes)
+        inside = (position > borders[10]) & (position < borders[-10])
+        wave = np.sin(2 * np.pi * cycles * (position - 0.5) / period)[inside]
+        gain = (value[inside] @ wave) / (wave @ wave)
+        assert gain == pytest.approx(1 - (1 - once) ** n_passes, abs=0.02)
+    artifact = _artifact(times, period, 0, n_epochs)
+    _, value = baseline(artifact, borders, 8, n_passes=3)
+    assert np.ptp(value[20:-20]) < 1e-12 * np.ptp(artifact)
+
+
 @pytest.mark.parametrize("scale", ["robust", None])
 @pytest.mark.parametrize("n_epochs", [3, 5, 12, 60])
 def test_integer_period_leaves_nothing_11_4(scale, n_epochs):

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def baseline(x, periods, n_grid, good=None):
+def baseline(x, periods, n_grid, good=None, n_passes=1):
     """Twofold moving average over one period, on a grid of points per period.
 
     The nulls of a box of one period are the harmonics of the artifact, so
@@ -21,6 +21,9 @@ def baseline(x, periods, n_grid, good=None):
     good : array of bool, shape (n_periods,) | None
         Periods to trust; others get the mean of their good neighbours, so that a
         burst does not spread beyond its own period.
+    n_passes : int
+        How often the baseline is taken and added up, each time of what the one before
+        left: ``1 - (1 - H)^n`` of a slow signal of which once is ``H``.
 
     Returns
     -------
@@ -43,15 +46,26 @@ def baseline(x, periods, n_grid, good=None):
     sums, widths = np.diff(cumulative), np.diff(knots)
     if good is not None and good.any():
         _bridge(sums.reshape(-1, n_grid), good)
-    sums = np.r_[np.tile(sums[:n_grid], 2), sums, np.tile(sums[-n_grid:], 2)]
-    widths = np.r_[np.tile(widths[:n_grid], 2), widths, np.tile(widths[-n_grid:], 2)]
-    box = _moving_sum(sums, n_grid) / _moving_sum(widths, n_grid)
-    value = (_moving_sum(box[:-1], n_grid) + _moving_sum(box[1:], n_grid)) / (
-        2 * n_grid
-    )
+    wide = _repeat_ends(widths, n_grid)
+    value = 0.0
+    for _ in range(n_passes):
+        more = _twofold_average(_repeat_ends(sums, n_grid), wide, n_grid)
+        value = value + more
+        cells = 0.5 * (more[1:] + more[:-1]) * wide[n_grid:-n_grid]
+        sums = sums - cells[n_grid:-n_grid]
     border = knots[0] - widths[:n_grid].sum()
-    position = border + np.r_[0.0, np.cumsum(widths[n_grid:-n_grid])]
+    position = border + np.r_[0.0, np.cumsum(wide[n_grid:-n_grid])]
     return position, value
+
+
+def _repeat_ends(x, n_grid):
+    """Two more of the first and of the last period."""
+    return np.r_[np.tile(x[:n_grid], 2), x, np.tile(x[-n_grid:], 2)]
+
+
+def _twofold_average(sums, widths, n_grid):
+    box = _moving_sum(sums, n_grid) / _moving_sum(widths, n_grid)
+    return (_moving_sum(box[:-1], n_grid) + _moving_sum(box[1:], n_grid)) / (2 * n_grid)
 
 
 def _bridge(rows, good):

@@ -48,6 +48,8 @@ _PER_COURSE = 8
 _BLOCK = 350_000
 # frequencies in the shorter table of exponentials
 _FINE = 64
+# neighbouring frequencies that share a gain
+_SMOOTH = 5
 
 
 class Courses(NamedTuple):
@@ -400,7 +402,7 @@ def _waveforms(x, grid, layout, courses, blocks, band):
     good = np.zeros(len(layout.rows), bool)
     for part in courses:
         good[part.epochs] |= part.trust > 0
-    slow, spread = _epoch_baseline(x, grid, good, layout.rows, layout.length)
+    slow, spread = _epoch_baseline(x, grid, good, layout.rows, layout.length, 2)
     n_values = 2 * (layout.length // 2 + 1)
     coefs = [np.zeros((part.values.shape[1], n_values)) for part in courses]
     power = np.zeros((len(courses), n_values))
@@ -425,11 +427,11 @@ def _gains(coefs, power, n_epochs, bins):
     own = _pair_sums(coefs**2)
     # nowhere is a waveform larger than twice its size in the band
     seen = np.minimum(own, 4 * own[:, bins].mean(axis=1, keepdims=True))
-    seen = uniform_filter1d(seen, 3, axis=1, mode="nearest")
+    seen = uniform_filter1d(seen, _SMOOTH, axis=1, mode="nearest")
     n_free = max(1, n_epochs - len(own))
     noise = np.maximum(_pair_sums(power) - own.sum(axis=0), 0) / n_free
     # the fewer the epochs, the less is known about the noise
-    limit = 3 * (1 + 4 / n_free) * uniform_filter1d(noise, 3, mode="nearest")
+    limit = 3 * (1 + 4 / n_free) * uniform_filter1d(noise, _SMOOTH, mode="nearest")
     ratio = np.divide(limit, seen, out=np.ones_like(seen), where=seen > 0)
     return np.maximum(0, 1 - ratio)
 

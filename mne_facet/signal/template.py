@@ -234,7 +234,7 @@ def _bursts(grid, ranges):
     return largest > 2 * np.median(largest)
 
 
-def _epoch_baseline(x, grid, intact, rows, length):
+def _epoch_baseline(x, grid, intact, rows, length, n_passes=1):
     """Baseline of each epoch on a coarse grid, and the interpolation to samples."""
     periods = grid.periods
     good = np.ones(len(periods) - 1, bool)
@@ -244,7 +244,7 @@ def _epoch_baseline(x, grid, intact, rows, length):
         good[start:stop] = False
     # 4 points per period; fewer, but even, for periods of few samples
     n_grid = int(np.clip(np.diff(periods).min() // 8 * 2, 2, 4))
-    position, value = baseline(x, periods, n_grid, good)
+    position, value = baseline(x, periods, n_grid, good, n_passes)
     spacing = np.diff(periods).mean() / n_grid
     n_local = max(4, int(np.ceil((length - 1) / spacing)) + 1)
     local = np.linspace(0, length - 1, n_local)
