@@ -1,5 +1,6 @@
 """Channels, blocks, files and workers in parallel: the same result as one by one."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import mne
 import numpy as np
 import pytest
 from joblib import parallel_config
-from mne.utils import catch_logging
+from mne.utils import catch_logging, logger
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -161,6 +162,14 @@ def test_notes_name_their_channels():
         result = Noted(verbose=True, n_jobs=2).transform(raw)
     np.testing.assert_array_equal(result.get_data(), 2 * data)
     assert "Noted: 1, 2: loud\n" in log.getvalue()
+
+
+def test_threads_leave_the_log_level_as_it_was():
+    raw = mne.io.RawArray(np.ones((8, 10)), mne.create_info(8, 100.0, "eeg"))
+    raw._data += np.arange(10)
+    for _ in range(50):
+        Noted(n_jobs=4).transform(raw)
+        assert logger.level == logging.WARNING
 
 
 def outputs(folder):
