@@ -338,8 +338,8 @@ def apply_channels(
             f"take {seconds:.2g} s"
         )
         parallel, one_thread, n_jobs = parallel_func(_one_blas_thread, 1)
-    # both limits out here as well: threads that leave theirs, in another order than they
-    # came, must not lift that of BLAS for others, nor leave MNE's log level changed
+    # both out here as well: threads that leave in another order than they came must not
+    # lift the limit of BLAS for others, nor leave MNE's log level changed
     with _blas().limit(limits=1, user_api="blas"), mne.use_log_level(logger.level):
         if n_jobs == 1 or getattr(backend, "supports_sharedmem", False):
             # each writes its own channel: none waits for others, memory is used again
