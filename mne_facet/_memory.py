@@ -116,7 +116,7 @@ def _arrays(steps, n_channels, n_jobs, on_disk, kept):
     if not isinstance(steps[0], RawTransformer):
         return float(n_channels)  # nothing is known of it: a copy
     if not isinstance(steps[0], ChannelTransformer):
-        return (1.5 if kept else 1.0) * steps[0]._n_arrays
+        return steps[0]._n_arrays
     # on disk, the channel itself as well
     under_way = n_jobs * (max(step._n_arrays for step in steps) + on_disk)
     if kept:
