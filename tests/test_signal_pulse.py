@@ -244,7 +244,7 @@ def test_model_finds_the_modes_that_change(n_modes):
     assert _error(clean, eeg) < 0.3 * _error(np.array(one_by_one), eeg)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_model_takes_no_eeg_for_artifact(seed):
     beats, eeg, _ = _recording(seed=seed)
     clean, model = _model(eeg, beats)
@@ -285,7 +285,7 @@ def test_model_of_incomplete_beats():
     assert (clean - eeg)[:, first].std() < 0.2 * artifact[:, first].std()
 
 
-@pytest.mark.parametrize("sfreq", [100.0, 200.0, 499.7, 512.0, 1000.0, 2048.0])
+@pytest.mark.parametrize("sfreq", [100.0, 499.7, 2048.0])
 def test_error_does_not_depend_on_the_sampling_rate_F_4(sfreq):
     beats, eeg, artifact = _recording(n_channels=8, n_beats=100)
     times = np.arange(eeg.shape[1]) / SFREQ
