@@ -7,6 +7,7 @@ from .batch import FileResult, correct_files, plan
 from .beats import BeatReport, RPeakDetector, beat_report
 from .benchmark import benchmark_scaling, plot_scaling
 from .blockwise import Blockwise
+from .evaluation import Comparison, compare, evaluate
 from .filters import Filter, NotchFilter, Resample
 from .gradient import AAS, VolumeArtifact
 from .lowrank import LowRank
@@ -15,6 +16,7 @@ from .physio import add_beats, read_physio_beats
 from .pulse import PulseAAS, PulseOBS, ReferenceRegression
 from .recipes import recipe
 from .residual import ANC, OBS
+from .score import correction_score, split_raw
 from .simulate import simulate_raw
 from .testing import check_raw_transformer
 from .triggers import TriggerAligner, TriggerDetector, trigger_report
@@ -28,6 +30,7 @@ __all__ = [
     "BeatReport",
     "Blockwise",
     "ChannelTransformer",
+    "Comparison",
     "FileResult",
     "Filter",
     "LowRank",
@@ -46,14 +49,18 @@ __all__ = [
     "beat_report",
     "benchmark_scaling",
     "check_raw_transformer",
+    "compare",
     "correct_files",
+    "correction_score",
     "estimate_memory",
+    "evaluate",
     "plan",
     "plot_scaling",
     "read_motion",
     "read_physio_beats",
     "recipe",
     "simulate_raw",
+    "split_raw",
     "trigger_report",
 ]
 

@@ -11,7 +11,7 @@ STANDARD = {"dataclasses", "functools", "itertools", "typing"}
 PACKAGE = Path(mne_facet.__file__).parent
 LAYERS = [
     {"_events", "_base", "_log", "_pipe", "simulate"},
-    {"_epochs", "motion"},
+    {"_epochs", "_segments", "motion"},
     {
         "triggers",
         "gradient",
@@ -22,11 +22,12 @@ LAYERS = [
         "pulse",
         "filters",
         "blockwise",
+        "metrics",
         "_files",
         "_provenance",
     },
-    {"recipes", "_memory", "testing"},
-    {"_plan"},
+    {"recipes", "_memory", "testing", "score"},
+    {"_plan", "evaluation"},
     {"batch", "benchmark"},
     {"_demo"},
     {"cli", "__init__"},
