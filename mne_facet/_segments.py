@@ -115,7 +115,13 @@ def regular_epochs(raw, description):
         )
     starts = np.sort(annotation_samples(raw, index))
     length = int(np.median(np.diff(starts)))
-    return starts[~overlaps_bad(raw, starts, starts + length)], length
+    starts = starts[~overlaps_bad(raw, starts, starts + length)]
+    if starts.size < _LEAST_EVENTS:
+        raise NotAvailable(
+            f"At least {_LEAST_EVENTS} of the {index.size} annotations described "
+            f"{description!r} must be outside of those that start with BAD."
+        )
+    return starts, length
 
 
 def pieces_of(raw, picks, mask, l_freq=None, h_freq=None):
@@ -166,8 +172,15 @@ def low_rate(raw, picks):
     sfreq = raw.info["sfreq"]
     step = max(1, int(sfreq // _LOW_RATE))
     h_freq = 0.4 * sfreq / step if step > 1 else None
-    rows = [raw.get_data([pick])[0] for pick in picks]
-    data = np.array([band_pass(x, sfreq, None, h_freq)[::step] for x in rows])
+    data = np.empty((len(picks), -(-raw.n_times // step)))
+    for row, pick in enumerate(picks):
+        x = raw.get_data([pick])[0]
+        if not np.isfinite(x).all():
+            raise ValueError(
+                f"{raw.ch_names[pick]} holds NaN or Inf. Interpolate these samples or "
+                "leave the channel out with picks=."
+            )
+        data[row] = band_pass(x, sfreq, None, h_freq)[::step]
     info = mne.create_info([raw.ch_names[p] for p in picks], sfreq / step, "eeg")
     small = mne.io.RawArray(data, info, verbose="ERROR")
     origin, old = raw.first_time, raw.annotations

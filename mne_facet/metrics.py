@@ -661,7 +661,7 @@ def _lines(raw, picks, scan, level, h_freq):
     """Powers at and between the harmonics of slices or volumes."""
     if level not in ("slice", "volume"):
         raise ValueError(f"level={level!r} is unknown. Allowed: 'slice', 'volume'.")
-    if level == "slice" and scan.slice_period >= scan.period:
+    if level == "slice" and scan.slice_period > 0.6 * scan.period:
         raise NotAvailable(
             "The number of slices per volume is not known. Use "
             "TriggerDetector(n_slices=...)."

@@ -84,8 +84,8 @@ def correction_score(
 
     ``-10 log10(lost + residual / EEG)``, median over channels, mean over recordings;
     from 0.5 to 45 Hz and during the scan. The larger the better; 0 for zeros, below 0
-    for artifact larger than the EEG. See Notes for both terms; :func:`score_terms` gives them
-    one by one. For ``GridSearchCV(scoring=correction_score)``.
+    for artifact larger than the EEG. See Notes for both terms; :func:`score_terms`
+    gives them one by one. For ``GridSearchCV(scoring=correction_score)``.
 
     Parameters
     ----------
@@ -250,7 +250,8 @@ def _eeg_like(raw, bench):
     step = -(-raw.n_times // n_times)
     length = int(_PIECE * raw.info["sfreq"] / step)
     rng = np.random.default_rng(_SEED)
-    signals = jumble(bench.reference[:, bench.during], n_times, length, rng)
+    source = bench.reference[:, bench.during]
+    signals = jumble(source, n_times, min(length, source.shape[1] // 2), rng)
     return _PLANTED * resample_poly(signals, step, 1, axis=1)[:, : raw.n_times]
 
 
@@ -406,10 +407,14 @@ def split_raw(raw, n, description="TR"):
         )
     firsts = [part[0] for part in np.array_split(np.arange(onsets.size), n)][1:]
     borders = [0, *onsets[firsts].astype(int), raw.n_times]
+    return [_part(raw, start, stop) for start, stop in pairwise(borders)]
+
+
+def _part(raw, start, stop):
+    """Samples from `start` to before `stop`, without annotations that begin later."""
     sfreq = raw.info["sfreq"]
-    return [
-        raw.copy().crop(
-            start / sfreq, (stop - 1) / sfreq, include_tmax=True, verbose="ERROR"
-        )
-        for start, stop in pairwise(borders)
-    ]
+    part = raw.copy().crop(start / sfreq, (stop - 1) / sfreq, verbose="ERROR")
+    # MNE keeps one more sample
+    late = (part.annotations.onset - part.first_time) * sfreq > stop - start - 1e-3
+    part.annotations.delete(np.flatnonzero(late))
+    return part

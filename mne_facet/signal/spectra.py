@@ -45,7 +45,8 @@ def band_pass(x, sfreq, l_freq, h_freq, axis=-1):
     else:
         sos = butter(4, [l_freq, h_freq], "bandpass", fs=sfreq, output="sos")
     n_pad = min(int(3 * sfreq / (l_freq or h_freq)), x.shape[axis] - 1)
-    return sosfiltfilt(sos, x, axis=axis, padlen=n_pad)
+    # mirrored at the ends: noise stays as large as it is
+    return sosfiltfilt(sos, x, axis=axis, padtype="even", padlen=n_pad)
 
 
 def mean_spectrum(pieces, length, exponent=2):
