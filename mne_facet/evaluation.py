@@ -76,21 +76,21 @@ class _Limit(NamedTuple):
         return sum(sign * value > sign * limit for limit in (self.watch, self.poor))
 
 
-# What recordings of 1 to 3 minutes with known truth show: quiet parts of a few seconds
-# tell the power of a band to a factor of 1.6, of delta (blinks) not even that; a good
-# average leaves lines of up to 11 dB that hold no power to speak of.
+# Set on simulated recordings of 1 to 3 minutes: quiet parts of a few seconds tell the
+# power of a band to a factor of 2, of delta (blinks) hardly that; good averages leave
+# lines of up to 11 dB and notches of up to 6 dB that hold no power to speak of.
 _LIMITS = [
     _Limit("score", 8, 4, "the errors are large against the EEG"),
     _Limit("eeg_lost", 15, 35, "the correction removes or invents EEG"),
-    _Limit("kept_delta", 50, 25, "delta is lost"),
-    _Limit("kept_theta", 60, 35, "theta is lost"),
-    _Limit("kept_alpha", 60, 35, "alpha is lost"),
-    _Limit("kept_beta", 60, 35, "beta is lost"),
-    _Limit("kept_theta", 170, 300, "theta has more power than without scanning"),
-    _Limit("kept_alpha", 170, 300, "alpha has more power than without scanning"),
-    _Limit("kept_beta", 170, 300, "beta has more power than without scanning"),
+    _Limit("kept_delta", 35, 20, "delta is lost"),
+    _Limit("kept_theta", 55, 35, "theta is lost"),
+    _Limit("kept_alpha", 55, 35, "alpha is lost"),
+    _Limit("kept_beta", 55, 35, "beta is lost"),
+    _Limit("kept_theta", 200, 400, "theta has more power than without scanning"),
+    _Limit("kept_alpha", 200, 400, "alpha has more power than without scanning"),
+    _Limit("kept_beta", 200, 400, "beta has more power than without scanning"),
     _Limit("slice_excess", 12, 25, "artifact is left at the slice frequency"),
-    _Limit("slice_notch", -6, -15, "EEG is lost at the slice frequency"),
+    _Limit("slice_notch", -8, -15, "EEG is lost at the slice frequency"),
     _Limit("volume_excess", 3, 9, "artifact is left at the volume frequency"),
     _Limit("volume_excess", -3, -6, "EEG is lost at the volume frequency"),
     _Limit("volume_share", 5, 20, "artifact is left in step with the volumes"),

@@ -71,7 +71,7 @@ def rms_ratio(raw, clean, *, picks=None, description="TR", l_freq=1.0, h_freq=70
     >>> from mne_facet.metrics import rms_ratio
     >>> raw, truth = simulate_raw(duration=30, n_eeg=2, sfreq=1000)
     >>> clean = recipe("aas", triggers="R128").fit_transform(raw)
-    >>> bool((rms_ratio(raw, clean) > 2).all())
+    >>> bool((rms_ratio(raw, clean) > 1).all())
     True
     """
     picks, scan = _pair(raw, clean, picks, description)

@@ -8,6 +8,7 @@ beats in ``C(x)`` but not in ``d``. Their sum cannot be made small by deleting E
 with the artifact.
 """
 
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -123,7 +124,7 @@ def correction_score(
     `residual` is the larger of two powers, see
     :func:`mne_facet.signal.locked.residual_power`: what the corrected epochs have in
     the shapes of the artifact beyond what the planted signals have there, and what
-    epochs one to three apart share.
+    epochs one to three apart share, at frequencies where the recorded ones do.
 
     What it cannot see: artifact that keeps no time with volumes or beats, and artifact
     in a few epochs only. It needs some 20 volumes to tell small differences. Seed and
@@ -226,17 +227,14 @@ def _set_up(raw, clean, picks, description, beats):
         grids = all_grids(
             marks, get_runs(marks, description, name="score_terms"), "volume"
         )
-        data = np.array([subtract_templates(x, grids, _thirty) for x in data])
+        weights = [partial(moving_weights, window=30) for _ in grids]
+        data = np.array([subtract_templates(x, grids, weights) for x in data])
     if beats in names:
         starts, length = regular_epochs(marks, beats)
         artifacts.append((band_pass(data, sfreq, *_BAND), starts, length))
         early = starts - 0.1 * length
         data = without_events(data, early, int(1.2 * length), sfreq)
     return _Bench(picks, during, artifacts, band_pass(data, sfreq, *_BAND))
-
-
-def _thirty(good):
-    return moving_weights(good, 30)
 
 
 def _in_band(raw, picks):
@@ -396,7 +394,7 @@ def split_raw(raw, n, description="TR"):
     >>> raw, truth = simulate_raw(duration=60, n_eeg=2, sfreq=1000)
     >>> raw = TriggerDetector("R128").fit_transform(raw)
     >>> [round(part.times[-1]) for part in split_raw(raw, 3)]
-    [21, 16, 23]
+    [23, 16, 21]
     """
     runs = get_runs(raw, description, name="split_raw")
     onsets = np.concatenate([run.onsets for run in runs])

@@ -7,6 +7,7 @@ differs from event to event.
 """
 
 import numpy as np
+from scipy import fft
 
 from .align import gather, raised_cosine
 from .spectra import band_pass
@@ -15,8 +16,9 @@ from .spectra import band_pass
 _LAGS = 3
 # shapes of an artifact beside its mean
 _SHAPES = 3
-# their power over that of EEG in them, at least
+# power of EEG in a shape, and chance at a frequency, that the artifact must exceed
 _DISTINCT = 4.0
+_VISIBLE = 3.0
 # shapes of all channels together that are taken out of the reference
 _JOINT_SHAPES = 6
 _FOLDS = 5
@@ -50,10 +52,23 @@ def shared_power(epochs):
     ``mean over j = 1..3 of mean over i of <y_i, y_i+j> / n_times``: unbiased, below 0
     by chance, or where a correction put the EEG of one epoch, inverted, into others.
     """
-    lags = range(1, min(_LAGS, len(epochs) - 1) + 1)
-    products = [np.einsum("kj,kj->", epochs[:-j], epochs[j:]) for j in lags]
-    sizes = [epochs[j:].size for j in lags]
-    return float(np.mean(np.divide(products, sizes)))
+    return float(_shared_spectrum(_coefficients(epochs)).sum())
+
+
+def _coefficients(epochs):
+    """Fourier coefficients whose squares add up to the power per sample."""
+    n_times = epochs.shape[1]
+    coefs = fft.rfft(epochs, axis=1) / n_times
+    coefs[:, 1 : (n_times + 1) // 2] *= np.sqrt(2)
+    return coefs
+
+
+def _shared_spectrum(coefs):
+    """Shared power at each frequency."""
+    lags = range(1, min(_LAGS, len(coefs) - 1) + 1)
+    return np.mean(
+        [(coefs[:-j] * coefs[j:].conj()).real.mean(axis=0) for j in lags], axis=0
+    )
 
 
 def shapes(epochs):
@@ -74,9 +89,10 @@ def residual_power(original, eeg, corrected, response):
 
     ``max(0, p(y) - p(d), L(y))``: ``p`` the power in the shapes of the artifact, ``L``
     the shared power, ``y`` the corrected epochs and ``d`` what the same correction
-    makes of EEG that had no artifact. Shapes come from every other recorded epoch, so
-    that nobody's EEG is a shape of its own epoch; those with less than four times the
-    power of EEG in the epochs between tell nothing and are not used.
+    makes of EEG that had no artifact. Only what stands out of the EEG before the
+    correction is looked for after it: shapes, found in every other recorded epoch, that
+    have four times the power of EEG in the epochs between; and frequencies at which the
+    recorded epochs share three times what EEG does by chance.
 
     Parameters
     ----------
@@ -97,7 +113,11 @@ def residual_power(original, eeg, corrected, response):
             for epochs in (original, eeg, corrected, response)
         )
         excess += 0.5 * (left - made)[recorded > _DISTINCT * brain].sum()
-    return max(0.0, excess / original.shape[1], shared_power(corrected))
+    recorded, brain, left = map(_coefficients, (original, eeg, corrected))
+    chance = (np.abs(brain) ** 2).mean(axis=0) / np.sqrt(_LAGS * len(brain))
+    visible = _shared_spectrum(recorded) > _VISIBLE * chance
+    shared = _shared_spectrum(left)[visible].sum()
+    return max(0.0, excess / original.shape[1], float(shared))
 
 
 def jumble(x, n_times, length, rng):
