@@ -363,7 +363,8 @@ def pulse_residual(raw, clean, *, picks=None, description="R peak"):
 
     ``100 rms(M_clean) / rms(M_raw)`` with ``M`` the mean epoch from the R peak to 0.6 s
     after it, above 0.5 Hz [1]_. Ideal: not 0 but what chance leaves, about the EEG over
-    the square root of the number of beats. Fooled by zeros and over-fitting.
+    the square root of the number of beats. Needs recordings without gradient artifact.
+    Fooled by zeros and over-fitting.
 
     Parameters
     ----------
@@ -402,9 +403,10 @@ def inps(raw, clean, *, picks=None, description="R peak"):
     """Improvement of the normalised power spectrum at the heart rate, in dB.
 
     ``10 log10(sum P_raw / sum P_clean)`` over the first five harmonics of the median
-    heart rate, each 0.3 Hz wide, in 20 s Hann sections [1]_. Published as the larger
-    the better; ideal is the value at which the artifact is gone and the EEG is not.
-    Fooled by zeros, notches and low-pass filters.
+    heart rate, each 0.3 Hz wide, in 20 s Hann sections, after [1]_. Published as the
+    larger the better; ideal is the value at which the artifact is gone and the EEG is
+    not. Needs recordings without gradient artifact. Fooled by zeros, notches and
+    low-pass filters.
 
     Parameters
     ----------
@@ -420,7 +422,7 @@ def inps(raw, clean, *, picks=None, description="R peak"):
     ----------
     .. [1] Srivastava, Crottaz-Herbette, Lau, Glover, Menon (2005). ICA-based procedures
        for removing ballistocardiogram artifacts from EEG data acquired in the MRI
-       scanner. NeuroImage 24, 50-60. https://doi.org/10.1016/j.neuroimage.2004.09.041
+       scanner. NeuroImage 24, 50-60. https://pubmed.ncbi.nlm.nih.gov/15588596
     """
     picks = pick_pair(raw, clean, picks)
     source, sfreq = annotated(raw, clean, description), raw.info["sfreq"]

@@ -224,9 +224,8 @@ def _set_up(raw, clean, picks, description, beats):
         during = find_scan(marks, description).running
         starts, length = regular_epochs(marks, description)
         artifacts.append((band_pass(data, sfreq, *_BAND), starts, length))
-        grids = all_grids(
-            marks, get_runs(marks, description, name="score_terms"), "volume"
-        )
+        runs = get_runs(marks, description, name="The score")
+        grids = all_grids(marks, runs, "volume")
         weights = [partial(moving_weights, window=30) for _ in grids]
         data = np.array([subtract_templates(x, grids, weights) for x in data])
     if beats in names:
@@ -404,7 +403,7 @@ def split_raw(raw, n, description="TR"):
             f"needs 8 of the {onsets.size} volumes."
         )
     firsts = [part[0] for part in np.array_split(np.arange(onsets.size), n)][1:]
-    borders = [0, *onsets[firsts].astype(int), raw.n_times]
+    borders = [0, *map(int, onsets[firsts]), raw.n_times]
     return [_part(raw, start, stop) for start, stop in pairwise(borders)]
 
 
