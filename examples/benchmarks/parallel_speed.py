@@ -6,7 +6,7 @@ Each step with one and with two jobs, in turns, in one process: 64 channels at 5
 then two files of 32 channels, one after the other and in two processes. Memory is what
 comes on top of the recording. Needs two free cores and 5 GB.
 
-``python examples/parallel_speed.py [--minutes 5] [--runs 5] [--facetpy PYTHON]``
+``python parallel_speed.py [--minutes 5] [--runs 5] [--facetpy PYTHON]``
 
 With ``--facetpy`` the same file is corrected by the peer package as well, serial and
 parallel, by a Python in whose environment it is installed::

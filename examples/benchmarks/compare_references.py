@@ -6,7 +6,7 @@ Four recordings with known truth, corrected here and, beside them, the best that
 and FACET reached on them in Octave (rms error). Error between 0.5 and 45 Hz during the
 scan, median over EEG channels, against EEG plus pulse artifact.
 
-``python examples/compare_references.py ORACLE`` with the folder of these data.
+``python compare_references.py ORACLE`` with the folder of these data.
 """
 
 import argparse

@@ -5,7 +5,7 @@ Methods against the pulse artifact
 What every method leaves of the artifact, and of the EEG, in simulated recordings
 without a gradient artifact::
 
-    python examples/pulse_methods.py --seeds 40 41 42
+    python pulse_methods.py --seeds 40 41 42
 
 SNR is that of the EEG to what is wrong with it, 0.5 to 45 Hz, the median over channels
 [and the worst]; error the power of all that is wrong in dB of the EEG; alpha the

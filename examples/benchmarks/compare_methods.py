@@ -6,7 +6,7 @@ Simulated recordings with known EEG: what each method leaves of the gradient art
 (SNR against the true EEG), of alpha and of an evoked response, between 0.5 and 45 Hz
 and during the scan. Medians over channels, means over seeds.
 
-``python examples/compare_methods.py [--seeds 3] [--duration 180] [--markdown]``
+``python compare_methods.py [--seeds 3] [--duration 180] [--markdown]``
 """
 
 import argparse

@@ -7,7 +7,7 @@ the time one ``np.copyto`` of the data takes in the same process, which says mor
 about a method than seconds on some machine; MNE's own function runs on the same
 data, on 8 of the channels only unless ``--full`` is given.
 
-Run with ``python examples/time_and_memory.py [--minutes 10] [--channels 64] [--full]``.
+Run with ``python time_and_memory.py [--minutes 10] [--channels 64] [--full]``.
 """
 
 import argparse
