@@ -4,7 +4,7 @@ import numpy as np
 
 from ._base import pick_channels
 from ._events import overlaps_bad
-from .signal.template import EpochGrid
+from .signal.epochs import EpochGrid
 
 
 def all_grids(raw, runs, level):

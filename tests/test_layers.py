@@ -7,7 +7,7 @@ import pytest
 
 import mne_facet
 
-STANDARD = {"dataclasses", "functools", "itertools", "typing"}
+STANDARD = {"dataclasses", "functools", "itertools", "os", "typing"}
 PACKAGE = Path(mne_facet.__file__).parent
 LAYERS = [
     {"_events", "_base", "_log", "_pipe", "simulate"},

@@ -14,13 +14,11 @@ from mne_facet.signal.averaging import (
     exponential_weights,
     farm_weights,
     fastr_weights,
-    increments,
-    median_product,
     motion_weights,
     moving_weights,
-    running_product,
     slice_weights,
 )
+from mne_facet.signal.products import increments, median_product, running_product
 
 N_SHOTS = 10
 

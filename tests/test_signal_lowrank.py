@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mne_facet.signal.epochs import EpochGrid
 from mne_facet.signal.lowrank import (
     Courses,
     band_coefs,
@@ -12,7 +13,6 @@ from mne_facet.signal.lowrank import (
     subtract_low_rank,
     windows,
 )
-from mne_facet.signal.template import EpochGrid
 
 BAND = 75 / 1000, 240 / 1000
 

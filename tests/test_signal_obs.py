@@ -8,6 +8,7 @@ import pytest
 from scipy.signal import butter, convolve, sosfiltfilt
 from scipy.signal.windows import tukey
 
+from mne_facet.signal.epochs import EpochGrid
 from mne_facet.signal.obs import (
     count_components,
     design_highpass,
@@ -15,7 +16,6 @@ from mne_facet.signal.obs import (
     largest_by_chance,
     subtract_components,
 )
-from mne_facet.signal.template import EpochGrid
 
 MINI = Path(__file__).parents[2] / "shared/data/oracle/mini1k"
 SFREQ = 1000.0

@@ -8,9 +8,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from mne_facet.signal.averaging import increments, moving_weights, running_product
+from mne_facet.signal.averaging import moving_weights
 from mne_facet.signal.baseline import baseline
-from mne_facet.signal.template import EpochGrid, subtract_templates
+from mne_facet.signal.epochs import EpochGrid
+from mne_facet.signal.products import increments, running_product
+from mne_facet.signal.template import subtract_templates
 from mne_facet.signal.timing import fit_clock
 
 THIRTY = [partial(moving_weights, window=30)]

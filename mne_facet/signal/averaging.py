@@ -1,4 +1,4 @@
-"""Averaging matrices: which epochs make the template of which, and their product.
+"""Averaging matrices: which epochs make the template of which.
 
 A matrix is sparse, its rows sum to 1. Independent noise of the epochs adds up to
 ``sum_j w_kj^2`` of its power; an epoch in its own template loses that share of its EEG.
@@ -6,16 +6,11 @@ Each scheme takes the epochs that may be averaged, how many of them, and what el
 looks at; an epoch that it finds no other one for gets the moving average.
 """
 
-from itertools import pairwise
-
 import numpy as np
 from scipy import fft, sparse
 
 from .align import gather
-
-# rows from which one call for each is quicker than one for all; with shorter ones
-# threads would hand over the interpreter lock too often
-_LONG = 2000
+from .products import split_rows
 
 
 def moving_weights(good, window):
@@ -272,12 +267,8 @@ def motion_weights(good, window, volume, moved, band):
         return moving_weights(good, window)
     rows = _within_groups(np.cumsum(moved)[volume], still, window, 5)
     if len(rows) < len(good):
-        rows = dict(enumerate(_split_rows(farm_weights(still, 5, band)))) | rows
+        rows = dict(enumerate(split_rows(farm_weights(still, 5, band)))) | rows
     return _from_rows(rows, good, window)
-
-
-def _split_rows(weights):
-    return np.split(weights.indices, weights.indptr[1:-1])
 
 
 def exponential_weights(good, window):
@@ -363,108 +354,3 @@ def artifact_spectra(signals, starts, length, low, high):
         coefs /= np.sqrt((np.abs(coefs) ** 2).sum(axis=1).mean()) or 1.0
         parts += [coefs.real, coefs.imag]
     return np.hstack(parts)
-
-
-def increments(weights, restarts):
-    """Rows of an averaging matrix as differences to an earlier row.
-
-    Neighbouring rows share most of their epochs, so the product with the epochs costs
-    little when the sparse difference is multiplied and the rows are summed up; and
-    its cost does not depend on the window. Where the matrix averages every second
-    epoch, or every thirtieth, the neighbour is as many rows away.
-
-    Parameters
-    ----------
-    weights : scipy.sparse.csr_array, shape (n_epochs, n_epochs)
-        Averaging matrix.
-    restarts : list of int
-        Rows to keep as they are, so that rounding cannot build up.
-
-    Returns
-    -------
-    steps : scipy.sparse.csr_array, shape (n_epochs, n_epochs)
-        ``W_k - W_{k - lag}``; ``W_k`` itself for `lag` rows from each of `restarts`,
-        and where it has no more entries than the difference.
-    goes_on : array of bool, shape (n_epochs,)
-        Where it is the difference.
-    lag : int
-        Usual distance of the epochs of a row.
-    """
-    gaps = np.diff(weights.indices)
-    lag = max(1, int(np.median(gaps))) if gaps.size else 1
-    goes_on = np.zeros(weights.shape[0], bool)
-    parts = []
-    for start, stop in pairwise([*restarts, weights.shape[0]]):
-        rows = weights[start:stop]
-        change = rows[lag:] - rows[:-lag]
-        change.data[np.abs(change.data) < 1e-12] = 0
-        change.eliminate_zeros()
-        shorter = np.diff(change.indptr) < np.diff(rows[lag:].indptr)
-        if not shorter.all():
-            used, unused = (sparse.diags_array(1.0 * on) for on in (shorter, ~shorter))
-            change = used @ change + unused @ rows[lag:]
-        goes_on[start + lag : stop] = shorter
-        parts += [rows[:lag], change]
-    return sparse.vstack(parts, format="csr"), goes_on, lag
-
-
-def running_product(steps, goes_on, lag, epochs, start, stop, first_epoch):
-    """Templates from increments, some rows of them.
-
-    Parameters
-    ----------
-    steps, goes_on, lag
-        As returned by :func:`increments`.
-    epochs : array, shape (n_used, length)
-        The epochs that these rows use, `first_epoch` and those after it.
-    start, stop : int
-        First row, one of the restarts, and the one after the last.
-    first_epoch : int
-        Number of the first of `epochs`.
-
-    Returns
-    -------
-    templates : array, shape (stop - start, length)
-        Rows of ``weights @ epochs``.
-    """
-    entries = slice(steps.indptr[start], steps.indptr[stop])
-    part = sparse.csr_array(
-        (
-            steps.data[entries],
-            steps.indices[entries] - first_epoch,
-            steps.indptr[start : stop + 1] - entries.start,
-        ),
-        shape=(stop - start, len(epochs)),
-    )
-    templates = part @ epochs
-    for first in range(lag):
-        rows, on = templates[first::lag], goes_on[start:stop][first::lag]
-        for begin, end in pairwise([*np.flatnonzero(~on), on.size]):
-            if rows.shape[1] > _LONG:
-                for k in range(begin + 1, end):
-                    rows[k] += rows[k - 1]
-            elif end - begin > 1:
-                np.cumsum(rows[begin:end], axis=0, out=rows[begin:end])
-    return templates
-
-
-def median_product(weights, epochs, start, stop, first_epoch):
-    """Templates as medians, sample by sample, of the epochs that a row averages.
-
-    Robust against what few epochs hold. The noise of a median of ``n`` epochs has the
-    power of a mean of ``n / 1.57``.
-
-    Parameters
-    ----------
-    weights : scipy.sparse.csr_array, shape (n_epochs, n_epochs)
-        Averaging matrix; only which of its entries are not 0 counts.
-    epochs, start, stop, first_epoch
-        As in :func:`running_product`.
-
-    Returns
-    -------
-    templates : array, shape (stop - start, length)
-        One per row.
-    """
-    rows = _split_rows(weights)[start:stop]
-    return np.array([np.median(epochs[row - first_epoch], axis=0) for row in rows])

@@ -31,13 +31,13 @@ from scipy import fft, linalg
 from scipy.ndimage import uniform_filter1d
 
 from .align import MARGIN, raised_cosine
-from .template import (
-    _bursts,
-    _clipped_samples,
-    _epoch_baseline,
-    _gather_epochs,
-    _intact,
-    _ranges,
+from .epochs import (
+    bursts,
+    clipped_samples,
+    epoch_baseline,
+    gather_epochs,
+    intact_epochs,
+    part_ranges,
     paste,
 )
 
@@ -108,7 +108,7 @@ def _cut(x, grid, layout, block):
     inside = np.c_[layout.rows >= 0, layout.rows + layout.length <= x.size]
     grid = grid._replace(joined=grid.joined & inside)
     used = np.arange(block.start, block.stop)
-    return _gather_epochs(x, grid, layout.rows, used, layout.length, layout.pad)
+    return gather_epochs(x, grid, layout.rows, used, layout.length, layout.pad)
 
 
 def _spectra(epochs, layout, block):
@@ -176,7 +176,7 @@ def band_coefs(x, grid, band, epochs):
 
 def is_clipped(x):
     """Whether a channel has three equal samples at its lowest or highest value."""
-    return _clipped_samples(x, _ranges(x)).size > 0
+    return clipped_samples(x, part_ranges(x)).size > 0
 
 
 def windows(n_epochs, size):
@@ -348,14 +348,14 @@ def subtract_low_rank(x, grids, band, width=None):
     clean : array, shape (n_times,)
         The channel without its artifact; samples outside the grids are identical.
     """
-    ranges = _ranges(x)
+    ranges = part_ranges(x)
     if ranges[0].min() == ranges[1].max():  # flat
         return x.copy()
-    clipped = _clipped_samples(x, ranges)
+    clipped = clipped_samples(x, ranges)
     tasks = []
     for grid, courses in grids:
-        intact = _intact(grid, x.size, clipped)
-        quiet = intact & ~_bursts(grid, ranges)
+        intact = intact_epochs(grid, x.size, clipped)
+        quiet = intact & ~bursts(grid, ranges)
         intact = quiet if 2 * quiet.sum() > intact.sum() else intact
         tasks.append((grid, [_without(part, intact) for part in courses]))
     clean = _subtract(x, x, tasks, band)
@@ -402,7 +402,7 @@ def _waveforms(x, grid, layout, courses, blocks, band):
     good = np.zeros(len(layout.rows), bool)
     for part in courses:
         good[part.epochs] |= part.trust > 0
-    slow, spread = _epoch_baseline(x, grid, good, layout.rows, layout.length, 2)
+    slow, spread = epoch_baseline(x, grid, good, layout.rows, layout.length, 2)
     n_values = 2 * (layout.length // 2 + 1)
     coefs = [np.zeros((part.values.shape[1], n_values)) for part in courses]
     power = np.zeros((len(courses), n_values))

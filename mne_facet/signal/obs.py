@@ -25,7 +25,7 @@ from scipy.optimize import minimize_scalar
 from scipy.signal import firwin
 
 from .align import gather
-from .template import paste
+from .epochs import paste
 
 # values in a block of epochs: 3 MB stay in cache, however long the recording
 _BLOCK = 130_000

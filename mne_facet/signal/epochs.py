@@ -1,0 +1,218 @@
+"""Epochs of one channel: where they lie, which are fit to learn from, cut, pasted."""
+
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from .align import gather, raised_cosine
+from .baseline import baseline
+from .compiled import compiled
+
+# samples in a part of a channel whose range is looked at
+_PART = 1024
+
+
+class EpochGrid(NamedTuple):
+    """Where the epochs of one kind lie in one scanner run; positions in samples.
+
+    Attributes
+    ----------
+    starts, stops : array of float, shape (n_epochs,)
+        Epoch ``k`` owns the samples from ``starts[k]`` to ``stops[k]``.
+    joined : array of bool, shape (n_epochs, 2)
+        Whether another epoch ends where this one starts, and the other way round.
+    good : array of bool, shape (n_epochs,)
+        Epochs that may lend to the templates of others.
+    periods : array of float, shape (n_periods + 1,)
+        Borders of the artifact's periods, for the baseline.
+    fade : int
+        Half width of the cross-fade between joined epochs.
+    """
+
+    starts: np.ndarray
+    stops: np.ndarray
+    joined: np.ndarray
+    good: np.ndarray
+    periods: np.ndarray
+    fade: int
+
+
+def gather_epochs(x, grid, rows, used, length, pad):
+    """Epochs with margins; those at the end of a block get their neighbour's margin.
+
+    Beyond the first and last epoch of a block there is no artifact (silence, a
+    pause): averaged as they are, they would thin out the templates of others.
+    """
+    epochs = gather(x, rows[used], length)
+    joined, last = grid.joined, len(rows) - 1
+    stop = np.floor(grid.stops + 0.5).astype(int) - rows
+    for k in used[~joined[used].all(axis=1)]:
+        if not joined[k, 0] and k < last and joined[k + 1, 0]:
+            epochs[k - used[0], :pad] = gather(x, rows[k + 1 : k + 2], pad)
+        if not joined[k, 1] and k > 0 and joined[k - 1, 1]:
+            tail = rows[k - 1 : k] + stop[k]
+            epochs[k - used[0], stop[k] :] = gather(x, tail, length - stop[k])
+    return epochs
+
+
+def intact_epochs(grid, n_times, clipped):
+    """Epochs that lie inside the data, are good and not clipped in this channel."""
+    inside = (grid.starts >= 0) & (grid.stops <= n_times)
+    first, last = np.searchsorted(clipped, [grid.starts, grid.stops])
+    return grid.good & inside & (first == last)
+
+
+def part_ranges(x):
+    """Lowest and highest values of successive parts of a channel."""
+    starts = np.arange(0, x.size, _PART)
+    return np.minimum.reduceat(x, starts), np.maximum.reduceat(x, starts)
+
+
+def clipped_samples(x, ranges):
+    """Samples that start three equal values at the lowest or highest value of `x`."""
+    lows, highs = ranges
+    found = [np.empty(0, int)]
+    for rail, extremes in ((lows.min(), lows), (highs.max(), highs)):
+        for start in np.flatnonzero(extremes == rail) * _PART:
+            # two samples more, for runs across the border
+            at_rail = np.flatnonzero(x[start : start + _PART + 2] == rail)
+            found.append(start + at_rail[:-2][at_rail[2:] - at_rail[:-2] == 2])
+    return np.unique(np.concatenate(found))
+
+
+def bursts(grid, ranges):
+    """Epochs with more than twice the usual peak-to-peak amplitude."""
+    amplitude = ranges[1] - ranges[0]
+    first = np.clip(grid.starts // _PART, 0, amplitude.size - 1).astype(int)
+    last = np.clip(grid.stops // _PART + 1, first + 1, amplitude.size).astype(int)
+    borders = np.c_[first, last].ravel()
+    largest = np.maximum.reduceat(np.r_[amplitude, 0.0], borders)[::2]
+    return largest > 2 * np.median(largest)
+
+
+def epoch_baseline(x, grid, intact, rows, length, n_passes=1):
+    """Baseline of each epoch on a coarse grid, and the interpolation to samples."""
+    periods = grid.periods
+    good = np.ones(len(periods) - 1, bool)
+    first = np.searchsorted(periods, grid.starts[~intact] + 0.5) - 1
+    last = np.searchsorted(periods, grid.stops[~intact] - 0.5)
+    for start, stop in zip(np.maximum(first, 0), last, strict=True):
+        good[start:stop] = False
+    # 4 points per period; fewer, but even, for periods of few samples
+    n_grid = int(np.clip(np.diff(periods).min() // 8 * 2, 2, 4))
+    position, value = baseline(x, periods, n_grid, good, n_passes)
+    spacing = np.diff(periods).mean() / n_grid
+    n_local = max(4, int(np.ceil((length - 1) / spacing)) + 1)
+    local = np.linspace(0, length - 1, n_local)
+    slow = np.interp(rows[:, np.newaxis] + local, position, value)
+    return slow, _cubic_interpolation(n_local, length)
+
+
+@lru_cache(maxsize=4)
+def _cubic_interpolation(n_points, length):
+    """Matrix from evenly spaced points to all samples of an epoch."""
+    points = np.linspace(0, length - 1, n_points)
+    return CubicSpline(points, np.eye(n_points))(np.arange(length)).T
+
+
+def paste(clean, templates, gain, grid, block, rows):
+    """Subtract templates, cross-faded where epochs join, hard where they do not.
+
+    Parameters
+    ----------
+    clean : array, shape (n_times,)
+        Channel, changed in place.
+    templates : array, shape (n_block, length)
+        One row per epoch, with at least ``grid.fade`` samples before and after the
+        epoch; changed as well.
+    gain : array, shape (n_block,)
+        Factor of each template.
+    grid : EpochGrid
+        The epochs.
+    block : slice
+        Which of them these are.
+    rows : array of int, shape (n_block,)
+        Sample of the first column of each template.
+    """
+    # what an epoch joins may belong to another grid: a pause between volumes
+    apart = np.abs(grid.starts[block][1:] - grid.stops[block][:-1]) > 0.5
+    kernel = compiled(_paste, _PASTE_TYPES)
+    if kernel is None:
+        _paste_numpy(clean, templates, gain, grid, block, rows, apart)
+        return
+    borders = np.c_[grid.starts[block], grid.stops[block]].astype(float)
+    borders[:-1, 1][~apart] = borders[1:, 0][~apart]
+    step = np.pi / (2 * grid.fade)
+    turns = step * np.arange(-grid.fade, grid.fade + 1)
+    waves = np.array([np.cos(turns), np.sin(turns)])
+    # a worker process may have got the grid read-only
+    joined = grid.joined[block].copy()
+    kernel(clean, templates, gain, rows, borders, joined, step, waves)
+
+
+_PASTE_TYPES = "(f8[::1],f8[:,::1],f8[::1],i8[::1],f8[:,::1],b1[:,::1],f8,f8[:,::1])"
+
+
+def _paste(clean, templates, gain, rows, borders, joined, step, waves):
+    fade = waves.shape[1] // 2
+    for k in range(len(templates)):
+        template = templates[k]
+        for side in range(2):
+            if joined[k, side]:
+                # rise or fall around the border, half a cosine
+                border = borders[k, side]
+                nearest = int(np.floor(border + 0.5))
+                angle = step * (border - nearest)
+                sine, cosine = np.sin(angle), np.cos(angle)
+                sign = 0.5 - side
+                for i in range(2 * fade + 1):
+                    # of the angle step * (sample - border)
+                    rise = waves[1, i] * cosine - waves[0, i] * sine
+                    template[nearest - fade - rows[k] + i] *= 0.5 + sign * rise
+        start = int(np.floor(borders[k, 0] + 0.5)) - fade * joined[k, 0]
+        stop = int(np.floor(borders[k, 1] + 0.5)) + (fade + 1) * joined[k, 1]
+        first, last = max(start, 0), min(stop, clean.size)
+        values = template[first - rows[k] : last - rows[k]]
+        for t in range(values.size):
+            clean[first + t] -= gain[k] * values[t]
+
+
+def _paste_numpy(clean, templates, gain, grid, block, rows, apart):
+    templates *= gain[:, np.newaxis]
+    alone = np.flatnonzero(apart) + 1
+    for first, stop in pairwise([0, *alone, len(rows)]):
+        part = slice(block.start + first, block.start + stop)
+        begin, noise = _join(templates[first:stop], grid, part, rows[first:stop])
+        start, end = max(begin, 0), min(begin + noise.size, clean.size)
+        clean[start:end] -= noise[start - begin : end - begin]
+
+
+def _join(templates, grid, part, rows):
+    """First sample and values of templates that follow each other.
+
+    Epoch by epoch this would be many short calls, for each of which threads hand over
+    the interpreter lock.
+    """
+    fade, joined = grid.fade, grid.joined[part]
+    borders = np.r_[grid.starts[part], grid.stops[part][-1]]
+    nearest = np.floor(borders + 0.5).astype(int)
+    begin = nearest[0] - fade * joined[0, 0]
+    end = nearest[-1] + (fade + 1) * joined[-1, 1]
+    limits = np.r_[begin, nearest[1:-1], end]
+    spans = zip(templates, limits[:-1] - rows, limits[1:] - rows, strict=True)
+    noise = np.concatenate([template[first:last] for template, first, last in spans])
+    samples = nearest[:, np.newaxis] + np.arange(-fade, fade + 1)
+    rise = raised_cosine((samples - borders[:, np.newaxis] + fade) / (2 * fade))
+    inner = samples[1:-1]
+    row = np.arange(1, len(rows))[:, np.newaxis]
+    before = templates[row - 1, inner - rows[row - 1]]
+    after = templates[row, inner - rows[row]]
+    noise[inner - begin] = before + rise[1:-1] * (after - before)
+    if joined[0, 0]:
+        noise[samples[0] - begin] *= rise[0]
+    if joined[-1, 1]:
+        noise[samples[-1] - begin] *= 1 - rise[-1]
+    return begin, noise
