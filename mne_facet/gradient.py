@@ -21,7 +21,7 @@ from .signal.averaging import (
     moving_weights,
     slice_weights,
 )
-from .signal.template import subtract_templates, template_error
+from .signal.template import subtract_significant, subtract_templates, template_error
 
 # the scheme, what it looks at, and how many slices or volumes it averages by default
 _SCHEMES = {
@@ -390,12 +390,8 @@ def _subtract_rest(raw, runs, window=60):
         # what is slower than a slice is no artifact: the baseline is that of slices
         periods = epoch_grids(raw, run, "slice")[0].periods
         grids.append(volumes._replace(periods=periods))
-    return partial(
-        subtract_templates,
-        grids=grids,
-        weights=[partial(moving_weights, window=window) for _ in grids],
-        scale="significant",
-    )
+    weights = [partial(moving_weights, window=window) for _ in grids]
+    return partial(subtract_significant, grids=grids, weights=weights)
 
 
 def _in_turn(x, funcs):

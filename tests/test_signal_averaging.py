@@ -18,9 +18,11 @@ from mne_facet.signal.averaging import (
     moving_weights,
     slice_weights,
 )
+from mne_facet.signal.epochs import Windows
 from mne_facet.signal.products import increments, median_product, running_product
 
 N_SHOTS = 10
+BY_KERNEL = pytest.mark.parametrize("use_numba", ["true", "false"])
 
 
 def _schemes(n_epochs, seed=0):
@@ -66,14 +68,17 @@ def test_averages_of_good_epochs_other_than_oneself_11_1(name, n_epochs, window)
 
 
 @BY_NAME
-def test_running_sums_equal_the_plain_product(name):
+@BY_KERNEL
+def test_running_sums_equal_the_plain_product(name, use_numba, monkeypatch):
+    monkeypatch.setenv("MNE_USE_NUMBA", use_numba)
     rng = np.random.default_rng(0)
     epochs = rng.standard_normal((200, 50))
     good = rng.random(200) > 0.05
     weights = _schemes(200)[name](good, 12)
     steps = increments(weights, [0, 70])
+    windows = Windows(epochs.ravel(), epochs[:0], 50 * np.arange(200), 50)
     parts = [
-        running_product(*steps, epochs, start, stop, 0)
+        running_product(*steps, windows, start, stop)
         for start, stop in ((0, 70), (70, 200))
     ]
     expected = weights.toarray() @ epochs
@@ -97,7 +102,7 @@ def test_median_of_the_epochs_of_a_row(window):
     rng = np.random.default_rng(0)
     epochs = rng.standard_normal((60, 20))
     weights = moving_weights(np.ones(60, bool), window)
-    templates = median_product(weights, epochs[3:], 40, 50, 3)
+    templates = median_product(weights[40:50], epochs)
     for k in range(40, 50):
         expected = np.median(epochs[_columns(weights, k)], axis=0)
         np.testing.assert_array_equal(templates[k - 40], expected)

@@ -97,11 +97,6 @@ def test_what_is_not_finite_shows(kernel):
     assert np.isnan(kernel(reference, target, 10, 1e-3)[100:]).all()
 
 
-def test_compiled_where_there_is_a_compiler():
-    pytest.importorskip("numba")
-    assert lms._compiled() is not None
-
-
 SPAN = [(2000.0, 28_000.0)]
 
 

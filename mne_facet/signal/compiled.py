@@ -3,8 +3,10 @@
 import os
 from functools import cache
 
+# type of a channel, which a worker process may have got read-only
+READ_ONLY = "Array(f8, 1, 'C', readonly=True)"
 
-@cache
+
 def compiled(function, signature):
     """Compile a function of loops over arrays.
 
@@ -25,6 +27,11 @@ def compiled(function, signature):
     """
     if os.environ.get("MNE_USE_NUMBA", "true").lower() != "true":
         return None
+    return _compiled(function, signature)
+
+
+@cache
+def _compiled(function, signature):
     try:
         from numba import njit
 

@@ -40,6 +40,46 @@ class EpochGrid(NamedTuple):
     fade: int
 
 
+class Windows(NamedTuple):
+    """Epochs of equal length as windows of a signal: most need no copy.
+
+    Attributes
+    ----------
+    signal : array, shape (n_times,)
+        The signal.
+    special : array, shape (n_special, length)
+        Epochs that are no windows of it.
+    starts : array of int, shape (n_epochs,)
+        First sample of each epoch; ``-1 - i`` stands for ``special[i]``.
+    length : int
+        Samples of an epoch.
+    """
+
+    signal: np.ndarray
+    special: np.ndarray
+    starts: np.ndarray
+    length: int
+
+    def cut(self, which, part=slice(None)):
+        """Some of the epochs, or a part of them, as array."""
+        start, stop, _ = part.indices(self.length)
+        starts = self.starts[which]
+        epochs = gather(self.signal, np.maximum(starts, 0) + start, stop - start)
+        epochs[starts < 0] = self.special[-1 - starts[starts < 0], part]
+        return epochs
+
+
+def epoch_windows(x, grid, rows, length, pad):
+    """Windows of a channel, and the epochs that :func:`gather_epochs` changes."""
+    inside = (rows >= 0) & (rows + length <= x.size)
+    special = np.flatnonzero(~(inside & grid.joined.all(axis=1)))
+    starts = rows.copy()
+    starts[special] = -1 - np.arange(special.size)
+    return Windows(
+        x, gather_epochs(x, grid, rows, special, length, pad), starts, length
+    )
+
+
 def gather_epochs(x, grid, rows, used, length, pad):
     """Epochs with margins; those at the end of a block get their neighbour's margin.
 
@@ -49,12 +89,13 @@ def gather_epochs(x, grid, rows, used, length, pad):
     epochs = gather(x, rows[used], length)
     joined, last = grid.joined, len(rows) - 1
     stop = np.floor(grid.stops + 0.5).astype(int) - rows
-    for k in used[~joined[used].all(axis=1)]:
+    for i in np.flatnonzero(~joined[used].all(axis=1)):
+        k = used[i]
         if not joined[k, 0] and k < last and joined[k + 1, 0]:
-            epochs[k - used[0], :pad] = gather(x, rows[k + 1 : k + 2], pad)
+            epochs[i, :pad] = gather(x, rows[k + 1 : k + 2], pad)
         if not joined[k, 1] and k > 0 and joined[k - 1, 1]:
             tail = rows[k - 1 : k] + stop[k]
-            epochs[k - used[0], stop[k] :] = gather(x, tail, length - stop[k])
+            epochs[i, stop[k] :] = gather(x, tail, length - stop[k])
     return epochs
 
 

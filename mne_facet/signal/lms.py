@@ -13,7 +13,6 @@ A block of samples gives the same numbers from fewer passes over the weights: wi
 recursion itself, not the block LMS that holds ``w`` still meanwhile.
 """
 
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from scipy.linalg.blas import dtrsv
 from scipy.signal import butter, firwin, resample_poly, sosfiltfilt
 
 from .align import raised_cosine
+from .compiled import compiled
 
 # samples in a block, compiled and in NumPy, and blocks prepared together in NumPy
 _COMPILED_BLOCK = 4
@@ -61,9 +61,9 @@ def adaptive_filter(reference, target, order, step):
     Benesty, Duhamel (1992). A fast exact least mean square adaptive algorithm.
     IEEE Trans. Signal Process. 40, 2904-2920. https://doi.org/10.1109/78.175740
     """
-    compiled = _compiled()
-    if compiled:
-        return _run(compiled, _COMPILED_BLOCK, reference, target, order, step)
+    kernel = compiled(_four_at_once, "f8[::1](f8[::1], f8[::1], f8[::1])")
+    if kernel:
+        return _run(kernel, _COMPILED_BLOCK, reference, target, order, step)
     return _run(_numpy_blocks, _BLOCK, reference, target, order, step)
 
 
@@ -78,24 +78,6 @@ def _run(kernel, size, reference, target, order, step):
         d = np.r_[target[order:], filler]
         explained[order:] = kernel(r, d, np.zeros(order + 1))[:n_steps]
     return explained
-
-
-@cache
-def _compiled():
-    """The block recursion in machine code; None where there is no compiler."""
-    try:
-        from numba import njit
-
-        # sums in any order, but NaN and Inf stay what they are
-        compiler = njit(
-            "f8[::1](f8[::1], f8[::1], f8[::1])",
-            fastmath={"reassoc", "contract", "nsz"},
-            nogil=True,
-            cache=True,
-        )
-        return compiler(_four_at_once)
-    except Exception:  # whatever is wrong with it, NumPy does the same
-        return None
 
 
 def _four_at_once(r, d, weights):

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import sparse
 
-from .compiled import compiled
+from .compiled import READ_ONLY, compiled
 
 # rows from which one call for each is quicker than one for all; with shorter ones
 # threads would hand over the interpreter lock too often
@@ -60,83 +60,80 @@ def increments(weights, restarts):
     return sparse.vstack(parts, format="csr"), goes_on, lag
 
 
-def running_product(steps, goes_on, lag, epochs, start, stop, first_epoch):
+def running_product(steps, goes_on, lag, windows, start, stop):
     """Templates from increments, some rows of them.
 
     Parameters
     ----------
     steps, goes_on, lag
         As returned by :func:`increments`.
-    epochs : array, shape (n_used, length)
-        The epochs that these rows use, `first_epoch` and those after it.
+    windows : Windows
+        The epochs.
     start, stop : int
         First row, one of the restarts, and the one after the last.
-    first_epoch : int
-        Number of the first of `epochs`.
 
     Returns
     -------
     templates : array, shape (stop - start, length)
         Rows of ``weights @ epochs``.
     """
+    indptr = steps.indptr[start : stop + 1].astype(np.int64)
+    entries = slice(indptr[0], indptr[-1])
+    sources, data = steps.indices[entries], steps.data[entries]
+    indptr, goes_on = indptr - indptr[0], goes_on[start:stop]
     kernel = compiled(_sum_up, _SUM_UP_TYPES)
     if kernel is None:
-        return _sum_up_numpy(steps, goes_on, lag, epochs, start, stop, first_epoch)
-    templates = np.empty((stop - start, epochs.shape[1]))
-    indptr, indices = (
-        i.astype(np.int64, copy=False) for i in (steps.indptr, steps.indices)
-    )
-    rows = indptr[start : stop + 1], goes_on[start:stop]
-    kernel(*rows, indices - first_epoch, steps.data, lag, epochs, templates)
+        used, columns = np.unique(sources, return_inverse=True)
+        rows = sparse.csr_array((data, columns, indptr), (stop - start, used.size))
+        return _sum_up_numpy(rows, goes_on, lag, windows.cut(used))
+    templates = np.empty((stop - start, windows.length))
+    signals = windows.signal, windows.special
+    kernel(indptr, goes_on, windows.starts[sources], data, lag, *signals, templates)
     return templates
 
 
-_SUM_UP_TYPES = "(i8[::1],b1[::1],i8[::1],f8[::1],i8,f8[:,::1],f8[:,::1])"
+_SUM_UP_TYPES = f"(i8[::1],b1[::1],i8[::1],f8[::1],i8,{READ_ONLY},f8[:,::1],f8[:,::1])"
 
 
-def _sum_up(indptr, goes_on, indices, data, lag, epochs, templates):
+def _sum_up(indptr, goes_on, starts, data, lag, signal, special, templates):
     for k in range(len(templates)):
         template = templates[k]
         if goes_on[k]:
             template[:] = templates[k - lag]
         else:
             template[:] = 0.0
-        start, stop = indptr[k], indptr[k + 1]
-        # two at a time: an epoch comes in, another one goes
-        for i in range(start, stop - 1, 2):
-            a, one = data[i], epochs[indices[i]]
-            b, other = data[i + 1], epochs[indices[i + 1]]
-            for t in range(template.size):
-                template[t] += a * one[t] + b * other[t]
-        if (stop - start) % 2:
-            a, one = data[stop - 1], epochs[indices[stop - 1]]
-            for t in range(template.size):
-                template[t] += a * one[t]
+        for i in range(indptr[k], indptr[k + 1]):
+            weight, start = data[i], starts[i]
+            if start < 0:
+                for t in range(template.size):
+                    template[t] += weight * special[-1 - start, t]
+            else:
+                epoch = signal[start:]
+                for t in range(template.size):
+                    template[t] += weight * epoch[t]
 
 
-def _sum_up_numpy(steps, goes_on, lag, epochs, start, stop, first_epoch):
-    entries = slice(steps.indptr[start], steps.indptr[stop])
-    part = sparse.csr_array(
-        (
-            steps.data[entries],
-            steps.indices[entries] - first_epoch,
-            steps.indptr[start : stop + 1] - entries.start,
-        ),
-        shape=(stop - start, len(epochs)),
-    )
-    templates = part @ epochs
+def _sum_up_numpy(steps, goes_on, lag, epochs):
+    templates = steps @ epochs
     for first in range(lag):
-        rows, on = templates[first::lag], goes_on[start:stop][first::lag]
-        for begin, end in pairwise([*np.flatnonzero(~on), on.size]):
+        rows, on = templates[first::lag], goes_on[first::lag]
+        for start, stop in pairwise([*np.flatnonzero(~on), on.size]):
             if rows.shape[1] > _LONG:
-                for k in range(begin + 1, end):
+                for k in range(start + 1, stop):
                     rows[k] += rows[k - 1]
-            elif end - begin > 1:
-                np.cumsum(rows[begin:end], axis=0, out=rows[begin:end])
+            elif stop - start > 1:
+                np.cumsum(rows[start:stop], axis=0, out=rows[start:stop])
     return templates
 
 
-def median_product(weights, epochs, start, stop, first_epoch):
+def mean_epoch(windows, which):
+    """Mean of some of the epochs."""
+    weights = sparse.csr_array(np.full((1, which.size), 1 / which.size))
+    chosen = windows._replace(starts=windows.starts[which])
+    return running_product(weights, np.zeros(1, bool), 1, chosen, 0, 1)[0]
+
+
+def median_product(weights, epochs):
     """Templates as medians, sample by sample, of the epochs that a row averages.
 
     Robust against what few epochs hold. The noise of a median of ``n`` epochs has the
@@ -144,15 +141,14 @@ def median_product(weights, epochs, start, stop, first_epoch):
 
     Parameters
     ----------
-    weights : scipy.sparse.csr_array, shape (n_epochs, n_epochs)
+    weights : scipy.sparse.csr_array, shape (n_rows, n_epochs)
         Averaging matrix; only which of its entries are not 0 counts.
-    epochs, start, stop, first_epoch
-        As in :func:`running_product`.
+    epochs : array, shape (n_epochs, length)
+        The epochs.
 
     Returns
     -------
-    templates : array, shape (stop - start, length)
+    templates : array, shape (n_rows, length)
         One per row.
     """
-    rows = split_rows(weights)[start:stop]
-    return np.array([np.median(epochs[row - first_epoch], axis=0) for row in rows])
+    return np.array([np.median(epochs[row], axis=0) for row in split_rows(weights)])

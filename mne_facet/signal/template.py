@@ -21,28 +21,60 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy import fft
+from scipy import fft, sparse
 from scipy.ndimage import uniform_filter1d
 
 from .align import MARGIN, deblurred_spectrum, derivatives, gather, shift_powers
-from .compiled import compiled
+from .compiled import READ_ONLY, compiled
 from .epochs import (
+    Windows,
     bursts,
     clipped_samples,
     epoch_baseline,
-    gather_epochs,
+    epoch_windows,
     intact_epochs,
     part_ranges,
     paste,
 )
-from .products import increments, median_product, running_product
+from .products import increments, mean_epoch, median_product, running_product
 
 # epochs after which the derivatives of the artifact are taken anew: clock errors drift
 _SECTION = 256
 # values in a block of epochs: 3 MB stay in cache, however long the recording
 _BLOCK = 350_000
-# epochs whose spectra tell the noise, and neighbouring harmonics whose powers are averaged
+# epochs whose spectra tell the noise, and harmonics over which powers are averaged
 _SPECTRA, _HARMONICS = 16, 9
+# points after which a cardinal spline, 0.27 times smaller at each, has fallen off
+_REACH = 12
+
+
+class _Epochs(NamedTuple):
+    """Epochs of one channel with margins, cut at integer samples, and their averages.
+
+    Attributes
+    ----------
+    windows : Windows
+        The epochs.
+    rows, fraction : array, shape (n_epochs,)
+        First sample in the channel, and what rounding left of the onset.
+    body : slice
+        The usual epoch without its margins.
+    good : array of bool, shape (n_epochs,)
+        Epochs that lend.
+    matrix, steps
+        Averaging matrix, and its :func:`increments`.
+    blocks : list of slice
+        Epochs whose templates fit in cache.
+    """
+
+    windows: Windows
+    rows: np.ndarray
+    fraction: np.ndarray
+    body: slice
+    good: np.ndarray
+    matrix: sparse.csr_array
+    steps: tuple
+    blocks: list
 
 
 def subtract_templates(x, grids, weights, scale="robust", average="mean", width=1):
@@ -56,10 +88,9 @@ def subtract_templates(x, grids, weights, scale="robust", average="mean", width=
         The epochs, one grid per scanner run and kind of epoch.
     weights : list of callable
         One per grid: ``weights(good)`` returns its averaging matrix.
-    scale : "robust" | "significant" | None
+    scale : "robust" | None
         Factor of each template. ``"robust"``: amplitude by least squares, held near
-        the median, 1 where the artifact is weak. ``"significant"``: one per harmonic,
-        0 where it is no more than the noise of averaging. None: always 1.
+        the median, 1 where the artifact is weak. None: always 1.
     average : "mean" | "median"
         Mean with the weights, or median of the epochs whose weight is not 0.
     width : int
@@ -71,88 +102,144 @@ def subtract_templates(x, grids, weights, scale="robust", average="mean", width=
         The channel without its artifact; samples outside the grids are identical.
     """
     clean = x.copy()
-    ranges = part_ranges(x)
-    if ranges[0].min() == ranges[1].max():  # flat
-        return clean
-    clipped = clipped_samples(x, ranges)
-    for grid, scheme in zip(grids, weights, strict=True):
-        intact = intact_epochs(grid, x.size, clipped) & ~bursts(grid, ranges)
-        _subtract_grid(clean, x, grid, intact, scheme, scale, average, width)
+    for grid, intact, scheme in _usable(x, grids, weights):
+        epochs = _cut(x, grid, intact, scheme)
+        baseline = epoch_baseline(x, grid, intact, epochs.rows, epochs.windows.length)
+        for block, templates in _templates(epochs, *baseline, average):
+            gain = np.ones(len(templates))
+            if scale == "robust" and epochs.good[block].any():
+                gain = _gains(epochs, block, templates, width)
+            paste(clean, templates, gain, grid, block, epochs.rows[block])
     return clean
 
 
-def _subtract_grid(clean, x, grid, intact, weights, scale, average, width):
+def subtract_significant(x, grids, weights):
+    """Subtract what of averages exceeds the noise of averaging from one channel.
+
+    Each harmonic of the averages has a factor of its own, 0 where it is no more than
+    that noise.
+
+    Parameters
+    ----------
+    x, grids, weights
+        As in :func:`subtract_templates`.
+
+    Returns
+    -------
+    clean : array, shape (n_times,)
+        The channel; samples outside the grids are identical.
+    """
+    clean = x.copy()
+    for grid, intact, scheme in _usable(x, grids, weights):
+        epochs = _cut(x, grid, intact, scheme)
+        body, windows, rows = epochs.body, epochs.windows, epochs.rows
+        slow, spread = epoch_baseline(x, grid, intact, rows, windows.length)
+        for block, templates in _templates(epochs, slow, spread):
+            if epochs.good[block].any():
+                some = np.flatnonzero(epochs.good[block])
+                some = some[:: -(-some.size // _SPECTRA)]
+                left = windows.cut(block.start + some) - templates[some]
+                _add_waves(left, -slow[block.start + some], spread)
+                share = epochs.matrix[block].power(2).sum(axis=1).mean()
+                noise = _averaged_noise(templates[:, body], left[:, body], share)
+                templates[:, : body.start] -= noise[:, -body.start :]
+                templates[:, body] -= noise
+                templates[:, body.stop :] -= noise[:, : windows.length - body.stop]
+            gain = np.ones(len(templates))
+            paste(clean, templates, gain, grid, block, rows[block])
+    return clean
+
+
+def _usable(x, grids, weights):
+    """Grids, which of their epochs are intact in this channel, and weights."""
+    ranges = part_ranges(x)
+    if ranges[0].min() == ranges[1].max():  # flat
+        return
+    clipped = clipped_samples(x, ranges)
+    for grid, scheme in zip(grids, weights, strict=True):
+        yield grid, intact_epochs(grid, x.size, clipped) & ~bursts(grid, ranges), scheme
+
+
+def _cut(x, grid, intact, weights):
     pad = grid.fade + MARGIN
     rows = np.floor(grid.starts + 0.5).astype(int) - pad
-    fraction = grid.starts - pad - rows
     widths = grid.stops - grid.starts
     length = int(np.ceil(widths.max())) + 1 + 2 * pad
     body = slice(pad, pad + round(np.median(widths)))
     good = _lenders(grid, intact)
     n_blocks = max(len(rows) * length // _BLOCK, len(rows) // _SECTION)
-    matrix, steps, blocks = _averaging(weights, good.tobytes(), n_blocks)
-    slow, spread = epoch_baseline(x, grid, intact, rows, length)
-    power = shift_powers(fraction)[:, 1:]
-    own = np.hstack([np.zeros_like(slow), power])
-    each = np.hstack([-slow, -power])
-    total = own + running_product(*steps, each, 0, len(rows), 0)
-    moved = np.abs(total[:, slow.shape[1] :]).max() > 1e-9
-    section = -_SECTION
-    for block, used in blocks:
-        start, stop, first = block.start, block.stop, used[0]
-        epochs = gather_epochs(x, grid, rows, used, length, pad)
-        if start - section >= _SECTION:
-            section = start
-            basis = _basis(spread, epochs, good[used], fraction[used], moved)
-        if average == "median":
-            aligned = epochs + each[used, : len(basis)] @ basis
-            templates = median_product(matrix, aligned, start, stop, first)
-            templates += own[block, : len(basis)] @ basis
-        else:
-            templates = running_product(*steps, epochs, start, stop, first)
-            templates += total[block, : len(basis)] @ basis
-        gain = np.ones(stop - start)
-        mine = epochs[start - first : stop - first, body]
-        if scale == "robust" and good[block].any():
-            gain = _gains(mine, templates[:, body], good[block], width)
-        elif scale == "significant" and good[block].any():
-            some = np.flatnonzero(good[block])
-            some = some[:: -(-some.size // _SPECTRA)]
-            left = mine[some] - slow[block][some] @ spread[:, body]
-            left -= templates[some, body]
-            share = matrix[block].power(2).sum(axis=1).mean()
-            noise = _averaged_noise(templates[:, body], left, share)
-            templates[:, :pad] -= noise[:, noise.shape[1] - pad :]
-            templates[:, body] -= noise
-            templates[:, body.stop :] -= noise[:, : length - body.stop]
-        paste(clean, templates, gain, grid, block, rows[block])
+    windows = epoch_windows(x, grid, rows, length, pad)
+    fraction = grid.starts - pad - rows
+    averaging = _averaging(weights, good.tobytes(), n_blocks)
+    return _Epochs(windows, rows, fraction, body, good, *averaging)
 
 
 @lru_cache(maxsize=8)
 def _averaging(weights, good, n_blocks):
-    """Averaging matrix, its increments and parts; the same for most channels.
-
-    A part is at least 16 of the epochs, and those that are averaged for them.
-    """
+    """Averaging matrix, its increments, and blocks; the same for most channels."""
     matrix = weights(np.frombuffer(good, bool))
     n_epochs = matrix.shape[0]
     n_blocks = max(1, min(n_blocks, n_epochs // 16))
     borders = np.linspace(0, n_epochs, n_blocks + 1).astype(int)
-    blocks = []
-    for start, stop in pairwise(borders):
-        sources = matrix.indices[matrix.indptr[start] : matrix.indptr[stop]]
-        used = np.arange(min(start, sources.min()), max(stop, sources.max() + 1))
-        blocks.append((slice(start, stop), used))
+    blocks = [slice(*block) for block in pairwise(borders)]
     return matrix, increments(matrix, borders[:-1]), blocks
 
 
-def _basis(spread, epochs, good, fraction, moved):
-    """Interpolation of the baseline; and derivatives of the artifact, if it moved."""
-    if not moved:
-        return spread
-    mean = (good / good.sum()) @ epochs
-    common = deblurred_spectrum(mean, fraction[good])
-    return np.vstack([spread, derivatives(*common, epochs.shape[1])[1:]])
+def _templates(epochs, slow, spread, average="mean"):
+    """Blocks of epochs and their templates, without the baseline `slow @ spread`."""
+    windows, n_epochs = epochs.windows, len(epochs.rows)
+    power = shift_powers(epochs.fraction)[:, 1:]
+    # the same average of the small matrices, side by side
+    small = np.hstack([slow, power])
+    n_small = small.shape[1]
+    starts = n_small * np.arange(n_epochs)
+    small = Windows(small.ravel(), np.empty((0, n_small)), starts, n_small)
+    slow_mean, power_mean = np.split(
+        running_product(*epochs.steps, small, 0, n_epochs), [slow.shape[1]], axis=1
+    )
+    moved = np.abs(power - power_mean).max() > 1e-9
+    section = -_SECTION
+    for block in epochs.blocks:
+        if moved and block.start - section >= _SECTION:
+            section, waves = block.start, _derivatives(epochs, block)
+        if average == "median":
+            matrix = epochs.matrix[block]
+            used = np.unique(matrix.indices)
+            aligned = windows.cut(used)
+            _add_waves(aligned, -slow[used], spread)
+            if moved:
+                aligned -= power[used] @ waves
+            templates = median_product(matrix[:, used], aligned)
+            if moved:
+                templates += power[block] @ waves
+        else:
+            templates = running_product(*epochs.steps, windows, block.start, block.stop)
+            _add_waves(templates, -slow_mean[block], spread)
+            if moved:
+                templates += (power - power_mean)[block] @ waves
+        yield block, templates
+
+
+def _add_waves(rows, coefs, spread):
+    """Add ``coefs @ spread`` to rows; a spline is nothing some points further on."""
+    n_points, length = spread.shape
+    spacing = (length - 1) / (n_points - 1)
+    width = int(_REACH * spacing)
+    for start in range(0, length, width):
+        part = slice(start, start + width)
+        first = max(0, int(start / spacing) - _REACH)
+        near = slice(first, int(part.stop / spacing) + _REACH + 2)
+        rows[:, part] += coefs[:, near] @ spread[near, part]
+
+
+def _derivatives(epochs, block):
+    """Time derivatives of the mean artifact, of the epochs of a block that lend."""
+    good = np.flatnonzero(epochs.good)
+    inside = (good >= block.start) & (good < block.stop)
+    good = good[inside] if inside.any() else good
+    mean = mean_epoch(epochs.windows, good)
+    common = deblurred_spectrum(mean, epochs.fraction[good])
+    return derivatives(*common, mean.size)[1:]
 
 
 def _lenders(grid, intact):
@@ -164,15 +251,15 @@ def _lenders(grid, intact):
     return np.ones(len(intact), bool)
 
 
-def _gains(epochs, templates, good, width):
+def _gains(epochs, block, templates, width):
     """Amplitude factors ``<x', T'> / <T', T'>`` of differences of short means.
 
     The differences keep slow EEG and drift, which the template knows nothing of, from
     being taken for artifact; the means leave the factor to frequencies next to those
     of the EEG: the readout, however large, need not change as they do.
     """
-    own, fit, energy = _difference_products(epochs, templates, width)
-    left = own - 2 * fit + energy
+    own, fit, energy = _difference_products(epochs, block, templates, width)
+    left, good = own - 2 * fit + energy, epochs.good[block]
     weak = energy < 25 * np.median(left[good])
     gain = np.divide(fit, energy, out=np.ones_like(fit), where=energy > 0)
     if not good.all():
@@ -182,28 +269,33 @@ def _gains(epochs, templates, good, width):
     return np.where(weak, 1.0, np.clip(gain, 0.5 * center, 2 * center))
 
 
-def _difference_products(one, other, width):
-    """``<x', x'>``, ``<x', y'>``, ``<y', y'>`` of differences of successive means."""
+def _difference_products(epochs, block, templates, width):
+    """``<x', x'>``, ``<x', T'>``, ``<T', T'>`` of differences of successive means."""
+    body, windows = epochs.body, epochs.windows
     kernel = compiled(_sum_products, _SUM_PRODUCTS_TYPES)
     if kernel is None:
-        return _sum_products_numpy(one, other, width)
-    products = np.zeros((3, len(one)))
-    kernel(one, other, width, products)
+        return _sum_products_numpy(windows.cut(block, body), templates[:, body], width)
+    products = np.zeros((3, len(templates)))
+    starts, span = windows.starts[block], (body.start, body.stop)
+    kernel(windows.signal, windows.special, starts, templates, *span, width, products)
     return products
 
 
-_SUM_PRODUCTS_TYPES = "(f8[:,:],f8[:,:],i8,f8[:,::1])"
+_SUM_PRODUCTS_TYPES = f"({READ_ONLY},f8[:,::1],i8[::1],f8[:,::1],i8,i8,i8,f8[:,::1])"
 
 
-def _sum_products(one, other, width, products):
-    for k in range(len(one)):
+def _sum_products(signal, special, starts, templates, start, stop, width, products):
+    for k in range(len(templates)):
+        epoch, template = signal[starts[k] :], templates[k]
+        if starts[k] < 0:
+            epoch = special[-1 - starts[k]]
         before = other_before = 0.0
-        for j in range(one.shape[1] // width):
+        for first in range(start, stop - width + 1, width):
             mean = other_mean = 0.0
-            for t in range(j * width, (j + 1) * width):
-                mean += one[k, t]
-                other_mean += other[k, t]
-            if j > 0:
+            for t in range(first, first + width):
+                mean += epoch[t]
+                other_mean += template[t]
+            if first > start:
                 difference, other_difference = mean - before, other_mean - other_before
                 products[0, k] += difference * difference
                 products[1, k] += difference * other_difference
