@@ -21,6 +21,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft
 from scipy.linalg import eigh
+from scipy.ndimage import uniform_filter1d
 from scipy.optimize import minimize_scalar
 from scipy.signal import firwin
 
@@ -37,8 +38,8 @@ _MOST_COMPONENTS = 8
 _EPOCHS_PER_COMPONENT = 5
 # a component exceeds what chance allows by this factor
 _SURE = 1.5
-# epochs whose spectra are averaged, at least
-_SPECTRA = 100
+# epochs whose spectra are averaged at least, and neighbouring frequencies
+_SPECTRA, _SMOOTH = 40, 5
 # epochs of more than this times the usual amplitude count no more than that
 _LOUD = 3.0
 
@@ -231,13 +232,14 @@ def count_components(epochs, weights, energy, basis):
     length = epochs.shape[1]
     ratio = length / np.count_nonzero(weights)
     n_fft = fft.next_fast_len(length, real=True)
-    # a hundred epochs tell the mean spectrum well enough
+    # some of the epochs tell the mean spectrum well enough
     some = np.flatnonzero(weights)
     some = some[:: max(1, some.size // _SPECTRA)]
     share = weights[some] ** 2 * ((weights @ weights) / (weights[some] @ weights[some]))
     spectrum = np.zeros(n_fft // 2 + 1)
     for block in _blocks(len(some), n_fft):
         spectrum += share[block] @ _power(epochs[some[block]], n_fft)
+    spectrum = uniform_filter1d(spectrum, _SMOOTH, mode="nearest")
     for count in range(len(energy)):
         both_sides = np.r_[spectrum, spectrum[1 : (n_fft + 1) // 2]] / length
         if energy[count] < _SURE * largest_by_chance(both_sides, ratio):
