@@ -79,14 +79,26 @@ def running_product(steps, goes_on, lag, windows, start, stop):
     """
     indptr = steps.indptr[start : stop + 1].astype(np.int64)
     entries = slice(indptr[0], indptr[-1])
-    sources, data = steps.indices[entries], steps.data[entries]
-    indptr, goes_on = indptr - indptr[0], goes_on[start:stop]
+    rows = steps.data[entries], steps.indices[entries], indptr - indptr[0]
+    return _product(*rows, goes_on[start:stop], lag, windows)
+
+
+def mean_epoch(windows, which):
+    """Mean of some of the epochs."""
+    weights = np.full(which.size, 1 / which.size)
+    rows = weights, which, np.array([0, which.size])
+    return _product(*rows, np.zeros(1, bool), 1, windows)[0]
+
+
+def _product(data, sources, indptr, goes_on, lag, windows):
+    """Product of a sparse matrix with epochs, and its rows summed up."""
+    n_rows = goes_on.size
     kernel = compiled(_sum_up, _SUM_UP_TYPES)
     if kernel is None:
         used, columns = np.unique(sources, return_inverse=True)
-        rows = sparse.csr_array((data, columns, indptr), (stop - start, used.size))
+        rows = sparse.csr_array((data, columns, indptr), (n_rows, used.size))
         return _sum_up_numpy(rows, goes_on, lag, windows.cut(used))
-    templates = np.empty((stop - start, windows.length))
+    templates = np.empty((n_rows, windows.length))
     signals = windows.signal, windows.special
     kernel(indptr, goes_on, windows.starts[sources], data, lag, *signals, templates)
     return templates
@@ -124,13 +136,6 @@ def _sum_up_numpy(steps, goes_on, lag, epochs):
             elif stop - start > 1:
                 np.cumsum(rows[start:stop], axis=0, out=rows[start:stop])
     return templates
-
-
-def mean_epoch(windows, which):
-    """Mean of some of the epochs."""
-    weights = sparse.csr_array(np.full((1, which.size), 1 / which.size))
-    chosen = windows._replace(starts=windows.starts[which])
-    return running_product(weights, np.zeros(1, bool), 1, chosen, 0, 1)[0]
 
 
 def median_product(weights, epochs):

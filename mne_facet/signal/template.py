@@ -61,8 +61,9 @@ class _Epochs(NamedTuple):
         The usual epoch without its margins.
     good : array of bool, shape (n_epochs,)
         Epochs that lend.
-    matrix, steps
-        Averaging matrix, and its :func:`increments`.
+    matrix, noise, steps
+        Averaging matrix, what it leaves of the noise power, and its
+        :func:`increments`.
     blocks : list of slice
         Epochs whose templates fit in cache.
     """
@@ -73,6 +74,7 @@ class _Epochs(NamedTuple):
     body: slice
     good: np.ndarray
     matrix: sparse.csr_array
+    noise: np.ndarray
     steps: tuple
     blocks: list
 
@@ -140,7 +142,7 @@ def subtract_significant(x, grids, weights):
                 some = some[:: -(-some.size // _SPECTRA)]
                 left = windows.cut(block.start + some) - templates[some]
                 _add_waves(left, -slow[block.start + some], spread)
-                share = epochs.matrix[block].power(2).sum(axis=1).mean()
+                share = epochs.noise[block].mean()
                 noise = _averaged_noise(templates[:, body], left[:, body], share)
                 templates[:, : body.start] -= noise[:, -body.start :]
                 templates[:, body] -= noise
@@ -176,13 +178,14 @@ def _cut(x, grid, intact, weights):
 
 @lru_cache(maxsize=8)
 def _averaging(weights, good, n_blocks):
-    """Averaging matrix, its increments, and blocks; the same for most channels."""
+    """What is the same for most channels: averaging matrix to blocks of epochs."""
     matrix = weights(np.frombuffer(good, bool))
     n_epochs = matrix.shape[0]
     n_blocks = max(1, min(n_blocks, n_epochs // 16))
     borders = np.linspace(0, n_epochs, n_blocks + 1).astype(int)
     blocks = [slice(*block) for block in pairwise(borders)]
-    return matrix, increments(matrix, borders[:-1]), blocks
+    noise = matrix.power(2).sum(axis=1)
+    return matrix, noise, increments(matrix, borders[:-1]), blocks
 
 
 def _templates(epochs, slow, spread, average="mean"):
@@ -201,7 +204,7 @@ def _templates(epochs, slow, spread, average="mean"):
     section = -_SECTION
     for block in epochs.blocks:
         if moved and block.start - section >= _SECTION:
-            section, waves = block.start, _derivatives(epochs, block)
+            section, waves = block.start, _derivatives(epochs, block.start)
         if average == "median":
             matrix = epochs.matrix[block]
             used = np.unique(matrix.indices)
@@ -232,10 +235,10 @@ def _add_waves(rows, coefs, spread):
         rows[:, part] += coefs[:, near] @ spread[near, part]
 
 
-def _derivatives(epochs, block):
-    """Time derivatives of the mean artifact, of the epochs of a block that lend."""
+def _derivatives(epochs, start):
+    """Time derivatives of the mean artifact, of epochs that lend in a section."""
     good = np.flatnonzero(epochs.good)
-    inside = (good >= block.start) & (good < block.stop)
+    inside = (good >= start) & (good < start + _SECTION)
     good = good[inside] if inside.any() else good
     mean = mean_epoch(epochs.windows, good)
     common = deblurred_spectrum(mean, epochs.fraction[good])
