@@ -18,6 +18,14 @@ from mne_facet.signal.timing import fit_clock
 THIRTY = [partial(moving_weights, window=30)]
 
 
+@pytest.fixture(params=["true", "false"], ids=["compiled", "NumPy"], autouse=True)
+def use_numba(request, monkeypatch):
+    """Every test runs with the compiled loops and without."""
+    if request.param == "true":
+        pytest.importorskip("numba")
+    monkeypatch.setenv("MNE_USE_NUMBA", request.param)
+
+
 def _grid(starts, period, fade=10, good=None):
     stops = np.r_[starts[1:], starts[-1] + period]
     joined = np.ones((len(starts), 2), bool)

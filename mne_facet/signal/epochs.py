@@ -210,8 +210,12 @@ def _paste(clean, templates, gain, rows, borders, joined, step, waves):
                 sine, cosine = np.sin(angle), np.cos(angle)
                 sign = 0.5 - side
                 for i in range(2 * fade + 1):
-                    # of the angle step * (sample - border)
+                    # sine of step * (sample - border), from -90 to 90 degrees
                     rise = waves[1, i] * cosine - waves[0, i] * sine
+                    if i + nearest <= border:
+                        rise = -1.0
+                    elif i + nearest >= border + 2 * fade:
+                        rise = 1.0
                     template[nearest - fade - rows[k] + i] *= 0.5 + sign * rise
         start = int(np.floor(borders[k, 0] + 0.5)) - fade * joined[k, 0]
         stop = int(np.floor(borders[k, 1] + 0.5)) + (fade + 1) * joined[k, 1]

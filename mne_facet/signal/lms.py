@@ -61,7 +61,7 @@ def adaptive_filter(reference, target, order, step):
     Benesty, Duhamel (1992). A fast exact least mean square adaptive algorithm.
     IEEE Trans. Signal Process. 40, 2904-2920. https://doi.org/10.1109/78.175740
     """
-    kernel = compiled(_four_at_once, "f8[::1](f8[::1], f8[::1], f8[::1])")
+    kernel = compiled(_four_at_once, _FOUR_TYPES)
     if kernel:
         return _run(kernel, _COMPILED_BLOCK, reference, target, order, step)
     return _run(_numpy_blocks, _BLOCK, reference, target, order, step)
@@ -78,6 +78,9 @@ def _run(kernel, size, reference, target, order, step):
         d = np.r_[target[order:], filler]
         explained[order:] = kernel(r, d, np.zeros(order + 1))[:n_steps]
     return explained
+
+
+_FOUR_TYPES = "f8[::1](f8[::1],f8[::1],f8[::1])"
 
 
 def _four_at_once(r, d, weights):

@@ -1,0 +1,54 @@
+"""Loops that are compiled, against NumPy."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from mne_facet.signal import epochs, lms, products, template
+from mne_facet.signal.averaging import moving_weights
+from mne_facet.signal.compiled import compiled
+from mne_facet.signal.epochs import EpochGrid
+from mne_facet.signal.template import subtract_significant, subtract_templates
+
+pytest.importorskip("numba")
+
+LOOPS = [
+    (products._sum_up, products._SUM_UP_TYPES),
+    (epochs._paste, epochs._PASTE_TYPES),
+    (template._sum_products, template._SUM_PRODUCTS_TYPES),
+    (lms._four_at_once, lms._FOUR_TYPES),
+]
+
+
+@pytest.mark.parametrize("loops", LOOPS, ids=lambda loops: loops[0].__name__)
+def test_compiled_where_there_is_a_compiler_unless_switched_off(loops, monkeypatch):
+    monkeypatch.delenv("MNE_USE_NUMBA", raising=False)
+    assert compiled(*loops) is not None
+    monkeypatch.setenv("MNE_USE_NUMBA", "false")
+    assert compiled(*loops) is None
+
+
+@pytest.mark.parametrize("scale", ["robust", None])
+@pytest.mark.parametrize("first", [-30.2, 0.3, 500.0])
+def test_averages_agree(scale, first, monkeypatch):
+    """Epochs cut by the start and the end of the data, bad ones, and a pause."""
+    rng = np.random.default_rng(0)
+    period = 100.3
+    starts = first + period * np.arange(60.0)
+    starts[30:] += 500
+    stops = starts + period
+    joined = np.ones((60, 2), bool)
+    joined[[0, 30], 0] = joined[[29, 59], 1] = False
+    good = rng.random(60) > 0.1
+    grid = EpochGrid(starts, stops, joined, good, starts[1:-1], 5)
+    artifact = np.tile(rng.standard_normal(1003), 8)[: int(stops[-1]) - 20]
+    x = artifact + rng.standard_normal(artifact.size)
+    weights = [partial(moving_weights, window=30)]
+    cleaned = []
+    for use_numba in ("true", "false"):
+        monkeypatch.setenv("MNE_USE_NUMBA", use_numba)
+        clean = subtract_templates(x, [grid], weights, scale, width=3)
+        cleaned.append(subtract_significant(clean, [grid], weights))
+    np.testing.assert_allclose(*cleaned, rtol=0, atol=1e-12)
+    assert not np.array_equal(cleaned[0], x)
