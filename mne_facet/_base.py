@@ -354,6 +354,32 @@ def apply_channels(
     return notes
 
 
+def map_channels(func, raw, picks, n_jobs=None):
+    """What a function makes of some channels, for the plan of a step.
+
+    Parameters
+    ----------
+    func : callable
+        Takes one channel, array of shape (n_times,).
+    raw : mne.io.Raw
+        Not changed.
+    picks : array of int
+        Channels.
+    n_jobs : int | None
+        As in :func:`apply_channels`.
+
+    Returns
+    -------
+    values : list
+        One per pick.
+    """
+    prefer = None if n_jobs is None else "threads"
+    options = {"prefer": prefer, "max_jobs": len(picks), "verbose": "ERROR"}
+    parallel, one_thread, _ = parallel_func(_one_blas_thread, n_jobs, **options)
+    with _blas().limit(limits=1, user_api="blas"), mne.use_log_level(logger.level):
+        return list(parallel(one_thread(func, raw._data[pick]) for pick in picks))
+
+
 def _replace(data, func, pick):
     data[pick], note = func(data[pick])
     return note

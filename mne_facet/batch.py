@@ -45,7 +45,7 @@ from ._provenance import (
     versions,
     write_dataset_description,
 )
-from .blockwise import Blockwise
+from .blockwise import Blockwise, with_n_jobs
 from .triggers import trigger_report
 
 
@@ -508,7 +508,7 @@ def _read_correct_write(job, log):
     remove_leftovers(output)
     _check_existing(job)
     correction = Blockwise(
-        _with_n_jobs(clone(job.estimator), plan.n_jobs),
+        with_n_jobs(clone(job.estimator), plan.n_jobs),
         copy=False,
         n_jobs=plan.n_jobs,
     )
@@ -545,14 +545,6 @@ def _check_existing(job):
                 f"{file} exists and was not written by mne_facet, or was changed "
                 "since. Allow overwrite or choose another output folder."
             )
-
-
-def _with_n_jobs(estimator, n_jobs):
-    """Estimator whose steps all have the same n_jobs: the budget is given out once."""
-    names = [
-        name for name in estimator.get_params() if name.split("__")[-1] == "n_jobs"
-    ]
-    return estimator.set_params(**dict.fromkeys(names, n_jobs))
 
 
 def _rms(raw):

@@ -92,3 +92,24 @@ def _steps(estimator):
         return [estimator]
     used = [step for _, step in estimator.steps if step not in (None, "passthrough")]
     return [inner for step in used for inner in _steps(step)]
+
+
+def with_n_jobs(estimator, n_jobs):
+    """Give all steps the same n_jobs, in place.
+
+    Parameters
+    ----------
+    estimator : estimator | sklearn.pipeline.Pipeline
+        The steps.
+    n_jobs : int | None
+        Channels to process at a time.
+
+    Returns
+    -------
+    estimator : estimator | sklearn.pipeline.Pipeline
+        The one given.
+    """
+    names = [
+        name for name in estimator.get_params() if name.split("__")[-1] == "n_jobs"
+    ]
+    return estimator.set_params(**dict.fromkeys(names, n_jobs))

@@ -7,7 +7,7 @@ import mne
 import numpy as np
 from mne.utils import logger
 
-from ._base import ChannelTransformer
+from ._base import ChannelTransformer, map_channels
 from ._epochs import epoch_grids, epoch_places, strongest_signals
 from ._events import get_runs
 from .motion import moved_volumes
@@ -291,18 +291,31 @@ class AAS(ChannelTransformer):
         eeg = set(mne.pick_types(raw.info, eeg=True, exclude="bads"))
         candidates = [p for p in picks if p in eeg] or list(picks)
         some = candidates[:: -(-len(candidates) // n_channels)]
-        subtract = self._subtraction(raw, runs, level)
-        width = max(1, round(0.01 * raw.info["sfreq"]))
-        power = []
-        for pick in some:
-            clean = subtract(raw._data[pick])
-            for run in runs:
-                epoch = run.period if level == "volume" else run.slice_period
-                error = template_error(clean, run.onsets, run.period, epoch, width)
-                n_others = run.period * len(run.onsets) / epoch - 1
-                n_averaged = min(self._window(level), n_others)
-                power.append(error.locked + error.above / n_averaged)
-        return np.exp(0.5 * np.mean(np.log(np.maximum(power, 1e-30))))
+        powers = map_channels(
+            partial(
+                _error_powers,
+                subtract=self._subtraction(raw, runs, level),
+                runs=runs,
+                window=self._window(level),
+                by_volumes=level == "volume",
+                width=max(1, round(0.01 * raw.info["sfreq"])),
+            ),
+            raw,
+            some,
+            self.n_jobs,
+        )
+        return np.exp(0.5 * np.mean(np.log(np.maximum(powers, 1e-30))))
+
+
+def _error_powers(x, subtract, runs, window, by_volumes, width):
+    """Expected power of the error of one corrected channel, in each run."""
+    clean, powers = subtract(x), []
+    for run in runs:
+        epoch = run.period if by_volumes else run.slice_period
+        error = template_error(clean, run.onsets, run.period, epoch, width)
+        n_others = run.period * len(run.onsets) / epoch - 1
+        powers.append(error.locked + error.above / min(window, n_others))
+    return powers
 
 
 class VolumeArtifact(ChannelTransformer):

@@ -8,7 +8,7 @@ import mne
 import numpy as np
 from mne.utils import logger, warn
 
-from ._base import ChannelTransformer
+from ._base import ChannelTransformer, map_channels
 from ._epochs import all_grids, epoch_grids
 from ._events import get_runs
 from .signal.averaging import moving_weights
@@ -176,11 +176,12 @@ class LowRank(ChannelTransformer):
 
     def _find_courses(self, raw, picks, grid, band, level):
         inside = (grid.starts > -0.5) & (grid.stops < raw.n_times + 0.5)
-        channels = _strongest_channels(raw, picks, grid, band)
+        channels = _strongest_channels(raw, picks, grid, band, self.n_jobs)
         size = _WINDOW * raw.info["sfreq"] / np.median(np.diff(grid.starts))
         found = []
         for span, share in windows(len(inside), size):
-            coefs = [band_coefs(raw._data[p], grid, band, span) for p in channels]
+            measure = partial(band_coefs, grid=grid, band=band, epochs=span)
+            coefs = map_channels(measure, raw, channels, self.n_jobs)
             values, trust, evidence = find_courses(
                 np.hstack(coefs), (grid.good & inside)[span], self.n_components
             )
@@ -217,13 +218,15 @@ def _averages(raw, runs):
     return partial(subtract_templates, grids=grids, weights=weights, width=width)
 
 
-def _strongest_channels(raw, picks, grid, band):
+def _strongest_channels(raw, picks, grid, band, n_jobs):
     """EEG channels with the largest mean artifact in the band, none of them clipped."""
     eeg = set(mne.pick_types(raw.info, eeg=True, exclude="bads"))
     picks = [p for p in picks if p in eeg] or list(picks)
     middle = len(grid.starts) // 2
     some = slice(max(0, middle - 30), min(len(grid.starts), middle + 30))
-    means = [band_coefs(raw._data[p], grid, band, some).mean(axis=0) for p in picks]
+    measure = partial(band_coefs, grid=grid, band=band, epochs=some)
+    coefs = map_channels(measure, raw, picks, n_jobs)
+    means = [channel.mean(axis=0) for channel in coefs]
     order = np.argsort([-mean @ mean for mean in means], kind="stable")
     ranked = [picks[i] for i in order]
     whole = (p for p in ranked if not is_clipped(raw._data[p]))
