@@ -21,6 +21,8 @@ _LEAST_QUIET = 4.0
 _LEAST_EVENTS = 8
 # Hz; plenty for EEG
 _LOW_RATE = 500.0
+# channels that are read at a time
+AT_A_TIME = 8
 
 
 class NotAvailable(ValueError):
@@ -37,12 +39,15 @@ class Scan(NamedTuple):
         nothing that is marked BAD in either.
     period, slice_period : float
         TR and distance of the slices in samples.
+    is_regular : bool
+        Whether all runs have the same TR and slices.
     """
 
     running: np.ndarray
     quiet: np.ndarray
     period: float
     slice_period: float
+    is_regular: bool
 
 
 def find_scan(raw, description):
@@ -61,12 +66,10 @@ def find_scan(raw, description):
             # a sample more, for volumes that touch
             running[max(0, start) : stop + 1] = True
             near[max(0, start - guard) : stop + guard] = True
-    return Scan(
-        running & usable,
-        ~near & usable,
-        float(np.median([run.period for run in runs])),
-        float(np.median([run.slice_period for run in runs])),
-    )
+    periods = np.array([(run.period, run.slice_period) for run in runs])
+    period, slice_period = np.median(periods, axis=0).tolist()
+    is_regular = bool(np.allclose(periods, [period, slice_period], rtol=1e-3))
+    return Scan(running & usable, ~near & usable, period, slice_period, is_regular)
 
 
 def pick_eeg(raw, picks=None):
@@ -100,6 +103,12 @@ def pick_pair(raw, clean, picks=None):
     return pick_eeg(raw, picks)
 
 
+def pick_scan(raw, clean, picks, description):
+    """Channels of a recording and its correction, and when the scanner ran."""
+    picks = pick_pair(raw, clean, picks)
+    return picks, find_scan(annotated(raw, clean, description), description)
+
+
 def annotated(raw, clean, description):
     """Whichever of the two has the annotations, the corrected one first."""
     return clean if description in clean.annotations.description else raw
@@ -124,6 +133,18 @@ def regular_epochs(raw, description):
     return starts, length
 
 
+def finite_data(raw, picks, start=0, stop=None):
+    """Samples of channels, in V; an error where they are NaN or infinite."""
+    data = raw.get_data(picks, start, stop)
+    for pick, x in zip(picks, data, strict=True):
+        if not np.isfinite(x).all():
+            raise ValueError(
+                f"{raw.ch_names[pick]} holds NaN or Inf. Interpolate these samples or "
+                "leave the channel out with picks=."
+            )
+    return data
+
+
 def pieces_of(raw, picks, mask, l_freq=None, h_freq=None):
     """Uninterrupted parts of 1 s or more, each filtered by itself.
 
@@ -146,7 +167,7 @@ def pieces_of(raw, picks, mask, l_freq=None, h_freq=None):
     borders = np.flatnonzero(np.diff(np.r_[False, mask, False]))
     sfreq = raw.info["sfreq"]
     return [
-        band_pass(raw.get_data(picks, start, stop), sfreq, l_freq, h_freq)
+        band_pass(finite_data(raw, picks, start, stop), sfreq, l_freq, h_freq)
         for start, stop in zip(borders[::2], borders[1::2], strict=True)
         if stop - start >= sfreq
     ]
@@ -173,14 +194,10 @@ def low_rate(raw, picks):
     step = max(1, int(sfreq // _LOW_RATE))
     h_freq = 0.4 * sfreq / step if step > 1 else None
     data = np.empty((len(picks), -(-raw.n_times // step)))
-    for row, pick in enumerate(picks):
-        x = raw.get_data([pick])[0]
-        if not np.isfinite(x).all():
-            raise ValueError(
-                f"{raw.ch_names[pick]} holds NaN or Inf. Interpolate these samples or "
-                "leave the channel out with picks=."
-            )
-        data[row] = band_pass(x, sfreq, None, h_freq)[::step]
+    for first in range(0, len(picks), AT_A_TIME):
+        rows = finite_data(raw, picks[first : first + AT_A_TIME])
+        for row, x in enumerate(rows, first):
+            data[row] = band_pass(x, sfreq, None, h_freq)[::step]
     info = mne.create_info([raw.ch_names[p] for p in picks], sfreq / step, "eeg")
     small = mne.io.RawArray(data, info, verbose="ERROR")
     origin, old = raw.first_time, raw.annotations

@@ -1,14 +1,16 @@
 """All metrics of a correction in one row, and rows of several corrections."""
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import mne
 import numpy as np
+from mne.utils import logger
 from sklearn.base import clone
 
 from . import metrics
-from ._segments import NotAvailable, low_rate, pick_pair, truth_data
+from ._segments import AT_A_TIME, NotAvailable, low_rate, pick_pair, truth_data
 from .score import score_terms
 
 
@@ -112,13 +114,15 @@ def evaluate(
     """All metrics of a correction, as one row of a table.
 
     Each value is the median over channels of a function of :mod:`mne_facet.metrics`,
-    where formula, unit, ideal value and what it takes for good are told.
+    where formula, unit, ideal value and what it takes for good are told; at 500 Hz or
+    little more, below 0.4 times that. Flat channels do not count.
 
     Parameters
     ----------
     raw, clean : mne.io.Raw
         The recording before and after the correction, with the same channels and
-        samples. Volumes and heart beats may be annotated in either.
+        samples. Volumes, heart beats and BAD spans may be annotated in either; of
+        those that both have under the same description, those of `clean` count.
     truth : mne.io.Raw | array, shape (n_all_channels, n_times) | None
         What `clean` should be, in V, if it is known.
     estimator : estimator | None
@@ -140,7 +144,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        If channels, samples or the shape of the truth differ.
+        If channels, samples or the shape of the truth differ, if data are NaN or Inf,
+        or if all channels are flat.
 
     Examples
     --------
@@ -152,27 +157,19 @@ def evaluate(
     ('good', True, None)
     """
     picks = pick_pair(raw, clean, picks)
-    before, after = low_rate(raw, picks), low_rate(clean, picks)
-    known = {description, beats} & set(after.annotations.description)
-    old, new = (before, after) if known else (after, before)
-    old.set_annotations(new.annotations)
-    measures = _measures(before, after, description, beats)
     if truth is not None:
-        info = clean.info.copy()
-        true = mne.io.RawArray(truth_data(clean, truth), info, verbose="ERROR")
-        true = low_rate(true, picks)
-        measures.append((_TRUTH, lambda: _against(after, true, description)))
+        data = truth_data(clean, truth)
+        truth = mne.io.RawArray(data, clean.info.copy(), verbose="ERROR")
+    descriptions = {"volumes": description, "beats": beats}
+    row, reasons = _summaries(raw, clean, truth, picks, descriptions)
     if estimator is not None:
         options = {"picks": picks, "description": description, "beats": beats}
-        measures.append((_SCORE, lambda: _rated(estimator, raw, clean, options)))
-    row, reasons = {}, {}
-    for keys, measure in measures:
         try:
-            values = np.median(np.reshape(measure(), (-1, len(keys))), axis=0)
-            row.update(zip(keys, values.tolist(), strict=True))
+            score, lost, residual = score_terms(estimator, raw, clean, **options)
+            row |= {"score": score, "eeg_lost": 100 * lost, "residual": residual}
         except NotAvailable as error:
-            row.update(dict.fromkeys(keys))
-            reasons.update({f"{key}_reason": str(error) for key in keys})
+            row |= dict.fromkeys(_SCORE)
+            reasons |= _reasons(_SCORE, error)
     return {**_grade(row), **row, **reasons}
 
 
@@ -182,56 +179,119 @@ _KEPT = ("kept_delta", "kept_theta", "kept_alpha", "kept_beta")
 _FFT = ("fft_delta", "fft_theta", "fft_alpha", "fft_beta")
 
 
-def _measures(raw, clean, description, beats):
-    """Keys, and functions that return a value for each, or a row for each channel."""
-    both, tr, pulse = (raw, clean), {"description": description}, {"description": beats}
-    quiet = {**tr, "when": "quiet"}
-    return [
-        (_KEPT, lambda: metrics.power_kept(*both, **tr)),
-        (("amplitude_before",), lambda: metrics.artifact_amplitude(raw, **tr)),
-        (("amplitude_after",), lambda: metrics.artifact_amplitude(clean, **tr)),
-        (("amplitude_quiet",), lambda: metrics.artifact_amplitude(raw, **quiet)),
-        (("rms_ratio",), lambda: metrics.rms_ratio(*both, **tr)),
-        (("rms_residual",), lambda: metrics.rms_residual(*both, **tr)),
-        (("excess_power",), lambda: metrics.excess_power(*both, **tr)),
-        (_FFT, lambda: metrics.fft_deviation(*both, **tr)),
-        (
-            ("slice_attenuation",),
-            lambda: metrics.line_attenuation(*both, **tr).mean(axis=1),
-        ),
-        (
-            ("slice_excess", "slice_notch"),
-            lambda: _extremes(metrics.line_excess(clean, **tr)),
-        ),
-        (
-            ("volume_excess",),
-            lambda: metrics.line_excess(clean, "volume", **tr).mean(axis=1),
-        ),
-        (("volume_locked_before",), lambda: metrics.locked_amplitude(raw, **tr)),
-        (("volume_locked",), lambda: metrics.locked_amplitude(clean, **tr)),
-        (("volume_share",), lambda: metrics.locked_share(clean, **tr)),
-        (("pulse_locked_before",), lambda: metrics.locked_amplitude(raw, **pulse)),
-        (("pulse_locked",), lambda: metrics.locked_amplitude(clean, **pulse)),
-        (("pulse_share",), lambda: metrics.locked_share(clean, **pulse)),
-        (("pulse_residual",), lambda: metrics.pulse_residual(*both, **pulse)),
-        (("inps",), lambda: metrics.inps(*both, **pulse)),
-        (("outside_change",), lambda: metrics.outside_change(*both, **tr)),
-    ]
+def _medians(values):
+    return np.median(values, axis=0)
 
 
 def _extremes(excess):
+    """Largest and smallest of the medians of all harmonics."""
     typical = np.median(excess, axis=0)
-    return [typical.max(), typical.min()]
+    return np.array([typical.max(), typical.min()])
 
 
-def _against(clean, true, description):
-    values = metrics.against_truth(clean, true, description=description)
+def _mean_harmonic(excess):
+    return np.median(excess.mean(axis=1, keepdims=True), axis=0)
+
+
+def _against_truth(clean, truth, description):
+    values = metrics.against_truth(clean, truth, description=description)
     return np.transpose([values[key] for key in _TRUTH])
 
 
-def _rated(estimator, raw, clean, options):
-    score, lost, residual = score_terms(estimator, raw, clean, **options)
-    return [score, 100 * lost, residual]
+class _Measure(NamedTuple):
+    """Keys of the row, the metric, what it is of, and the summary of its channels."""
+
+    keys: tuple
+    metric: Callable
+    of: tuple = ("raw", "clean")
+    events: str = "volumes"
+    options: dict = {}
+    summary: Callable = _medians
+
+
+_RAW, _CLEAN = ("raw",), ("clean",)
+_MEASURES = [
+    _Measure(_TRUTH, _against_truth, ("clean", "truth")),
+    _Measure(_KEPT, metrics.power_kept),
+    _Measure(("amplitude_before",), metrics.artifact_amplitude, _RAW),
+    _Measure(("amplitude_after",), metrics.artifact_amplitude, _CLEAN),
+    _Measure(
+        ("amplitude_quiet",),
+        metrics.artifact_amplitude,
+        _RAW,
+        options={"when": "quiet"},
+    ),
+    _Measure(("rms_ratio",), metrics.rms_ratio),
+    _Measure(("rms_residual",), metrics.rms_residual),
+    _Measure(("excess_power",), metrics.excess_power),
+    _Measure(_FFT, metrics.fft_deviation),
+    _Measure(("slice_attenuation",), metrics.line_attenuation, summary=_mean_harmonic),
+    _Measure(
+        ("slice_excess", "slice_notch"), metrics.line_excess, _CLEAN, summary=_extremes
+    ),
+    _Measure(
+        ("volume_excess",),
+        metrics.line_excess,
+        _CLEAN,
+        options={"level": "volume"},
+        summary=_mean_harmonic,
+    ),
+    _Measure(("volume_locked_before",), metrics.locked_amplitude, _RAW),
+    _Measure(("volume_locked",), metrics.locked_amplitude, _CLEAN),
+    _Measure(("volume_share",), metrics.locked_share, _CLEAN),
+    _Measure(("pulse_locked_before",), metrics.locked_amplitude, _RAW, "beats"),
+    _Measure(("pulse_locked",), metrics.locked_amplitude, _CLEAN, "beats"),
+    _Measure(("pulse_share",), metrics.locked_share, _CLEAN, "beats"),
+    _Measure(("pulse_residual",), metrics.pulse_residual, events="beats"),
+    _Measure(("inps",), metrics.inps, events="beats"),
+    _Measure(("outside_change",), metrics.outside_change),
+]
+
+
+def _summaries(raw, clean, truth, picks, descriptions):
+    """Values of the row, None where there is none, and the reasons for that."""
+    measures = [m for m in _MEASURES if truth is not None or "truth" not in m.of]
+    values, reasons, flat = {measure.keys: [] for measure in measures}, {}, []
+    for first in range(0, len(picks), AT_A_TIME):
+        group = picks[first : first + AT_A_TIME]
+        recordings = _alike(raw, clean, truth, group)
+        varies = np.ptp(recordings["raw"].get_data(), axis=1) > 0
+        flat += [raw.ch_names[pick] for pick in group[~varies]]
+        for keys, metric, of, events, options, _ in measures:
+            given = [recordings[name] for name in of]
+            try:
+                rows = metric(*given, description=descriptions[events], **options)
+            except NotAvailable as error:
+                reasons |= _reasons(keys, error)
+            else:
+                values[keys].extend(np.reshape(rows, (len(group), -1))[varies])
+    if len(flat) == len(picks):
+        raise ValueError("All channels are flat. Check the recording and picks=.")
+    if flat:
+        logger.info(f"evaluate: flat channels are left out: {', '.join(flat)}")
+    row = {}
+    for measure in measures:
+        keys, found = measure.keys, np.array(values[measure.keys])
+        numbers = measure.summary(found).tolist() if found.size else [None] * len(keys)
+        row.update(zip(keys, numbers, strict=True))
+    return row, reasons
+
+
+def _reasons(keys, error):
+    return {f"{key}_reason": str(error) for key in keys}
+
+
+def _alike(raw, clean, truth, picks):
+    """Some channels of the recordings at the low rate, with the same annotations."""
+    before, after = low_rate(raw, picks), low_rate(clean, picks)
+    known = after.annotations.description
+    only_before = ~np.isin(before.annotations.description, known)
+    after.set_annotations(after.annotations + before.annotations[only_before])
+    before.set_annotations(after.annotations)
+    recordings = {"raw": before, "clean": after}
+    if truth is not None:
+        recordings["truth"] = low_rate(truth, picks)
+    return recordings
 
 
 def _grade(row):

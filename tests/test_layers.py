@@ -12,6 +12,7 @@ PACKAGE = Path(mne_facet.__file__).parent
 LAYERS = [
     {"_events", "_base", "_log", "_pipe", "simulate"},
     {"_epochs", "_segments", "motion"},
+    {"_event_metrics", "_spectral_metrics"},
     {
         "triggers",
         "gradient",

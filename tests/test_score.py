@@ -406,9 +406,11 @@ def test_parts_follow_each_other_and_keep_everything(gradient):
 def test_wrong_number_of_parts(gradient):
     for n in (0, 4, 1.5):
         with pytest.raises(
-            ValueError, match=rf"n={n} must be .* from 1 to 3: each par"
+            ValueError, match=rf"n={n} parts need 8 .* for 3 part\(s\) of the 25"
         ):
             split_raw(gradient[0], n)
+    with pytest.raises(ValueError, match=r"of the 0 there are. The recording has: 'R"):
+        split_raw(gradient[0], 2, "TRs")
 
 
 def test_what_the_score_needs(gradient):
