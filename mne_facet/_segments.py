@@ -13,6 +13,7 @@ from ._events import (
     overlaps_bad,
     usable_samples,
 )
+from .signal.locked import without_events
 from .signal.spectra import band_pass
 
 # seconds around volumes that are not quiet, and quiet ones that are needed
@@ -145,6 +146,13 @@ def finite_data(raw, picks, start=0, stop=None):
     return data
 
 
+def without_beats(raw, x, description):
+    """Signals without what all channels show at heart beats: a rough correction."""
+    starts, length = regular_epochs(raw, description)
+    early = starts - 0.1 * length
+    return without_events(x, early, int(1.2 * length), raw.info["sfreq"])
+
+
 def pieces_of(raw, picks, mask, l_freq=None, h_freq=None):
     """Uninterrupted parts of 1 s or more, each filtered by itself.
 
@@ -185,13 +193,17 @@ def quiet_pieces(raw, picks, scan, l_freq=None, h_freq=None):
     return pieces
 
 
+def low_rate_step(raw):
+    """Of how many samples the low rate keeps one."""
+    return max(1, int(raw.info["sfreq"] // _LOW_RATE))
+
+
 def low_rate(raw, picks):
     """Recording of some channels, as EEG, at 500 Hz or little more.
 
     The annotations keep their times from the first sample, which becomes sample 0.
     """
-    sfreq = raw.info["sfreq"]
-    step = max(1, int(sfreq // _LOW_RATE))
+    sfreq, step = raw.info["sfreq"], low_rate_step(raw)
     h_freq = 0.4 * sfreq / step if step > 1 else None
     data = np.empty((len(picks), -(-raw.n_times // step)))
     for first in range(0, len(picks), AT_A_TIME):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import mne
@@ -10,58 +11,75 @@ from mne.utils import logger
 from sklearn.base import clone
 
 from . import metrics
-from ._segments import AT_A_TIME, NotAvailable, low_rate, pick_pair, truth_data
+from ._epochs import without_volumes
+from ._segments import (
+    AT_A_TIME,
+    NotAvailable,
+    find_scan,
+    low_rate,
+    pick_pair,
+    truth_data,
+    without_beats,
+)
 from .score import score_terms
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """One line of the table."""
 
     key: str
     label: str
-    form: str = "{:.2f}"
+    form: str
+    ideal: str
 
 
-_ROWS = [
-    _Row("grade", "Grade", "{}"),
-    _Row("score", "Estimated SNR (dB)", "{:.1f}"),
-    _Row("eeg_lost", "EEG lost or invented (%)", "{:.1f}"),
-    _Row("residual", "Artifact left (uV)"),
-    _Row("snr", "SNR against the truth (dB)", "{:.1f}"),
-    _Row("correlation", "Correlation with the truth", "{:.3f}"),
-    _Row("gain", "Gain of the truth", "{:.3f}"),
-    _Row("alpha_kept", "Alpha of the truth kept (%)", "{:.1f}"),
-    _Row("kept_delta", "Delta, scan over quiet (%)", "{:.0f}"),
-    _Row("kept_theta", "Theta, scan over quiet (%)", "{:.0f}"),
-    _Row("kept_alpha", "Alpha, scan over quiet (%)", "{:.0f}"),
-    _Row("kept_beta", "Beta, scan over quiet (%)", "{:.0f}"),
-    _Row("amplitude_before", "Peak to peak, before (uV)", "{:.0f}"),
-    _Row("amplitude_after", "Peak to peak, after (uV)", "{:.1f}"),
-    _Row("amplitude_quiet", "Peak to peak, quiet (uV)", "{:.1f}"),
-    _Row("rms_ratio", "RMS before / after"),
-    _Row("rms_residual", "RMS after / quiet"),
-    _Row("excess_power", "Excess power over quiet"),
-    _Row("fft_delta", "Amplitude 0.8-4 Hz to quiet (%)", "{:+.0f}"),
-    _Row("fft_theta", "Amplitude 4-8 Hz to quiet (%)", "{:+.0f}"),
-    _Row("fft_alpha", "Amplitude 8-12 Hz to quiet (%)", "{:+.0f}"),
-    _Row("fft_beta", "Amplitude 12-24 Hz to quiet (%)", "{:+.0f}"),
-    _Row("slice_attenuation", "Slice harmonics, attenuation (dB)", "{:.1f}"),
-    _Row("slice_excess", "Slice harmonics, largest (dB)", "{:+.1f}"),
-    _Row("slice_notch", "Slice harmonics, smallest (dB)", "{:+.1f}"),
-    _Row("volume_excess", "Volume harmonics, mean (dB)", "{:+.1f}"),
-    _Row("volume_locked_before", "In step with volumes, before (uV)", "{:.1f}"),
-    _Row("volume_locked", "In step with volumes, after (uV)"),
-    _Row("volume_share", "In step with volumes, after (%)", "{:.1f}"),
-    _Row("pulse_locked_before", "In step with beats, before (uV)", "{:.1f}"),
-    _Row("pulse_locked", "In step with beats, after (uV)"),
-    _Row("pulse_share", "In step with beats, after (%)", "{:.1f}"),
-    _Row("pulse_residual", "Mean beat after / before (%)", "{:.1f}"),
-    _Row("inps", "INPS (dB)", "{:.1f}"),
-    _Row("outside_change", "Change where no scanner ran (uV)"),
-    _Row("seconds", "Time (s)"),
+ROWS = [
+    Row("grade", "Grade", "{}", "good"),
+    Row("score", "Estimated SNR (dB)", "{:.1f}", "above 10"),
+    Row("eeg_lost", "EEG lost or invented (%)", "{:.1f}", "0"),
+    Row("residual", "Artifact left (uV)", "{:.2f}", "0"),
+    Row("snr", "SNR against the truth (dB)", "{:.1f}", "above 10"),
+    Row("correlation", "Correlation with the truth", "{:.3f}", "1"),
+    Row("gain", "Gain of the truth", "{:.3f}", "1"),
+    Row("alpha_kept", "Alpha of the truth kept (%)", "{:.1f}", "100"),
+    Row("kept_delta", "Delta, scan over quiet (%)", "{:.0f}", "100"),
+    Row("kept_theta", "Theta, scan over quiet (%)", "{:.0f}", "100"),
+    Row("kept_alpha", "Alpha, scan over quiet (%)", "{:.0f}", "100"),
+    Row("kept_beta", "Beta, scan over quiet (%)", "{:.0f}", "100"),
+    Row("amplitude_before", "Peak to peak, before (uV)", "{:.0f}", ""),
+    Row("amplitude_after", "Peak to peak, after (uV)", "{:.1f}", "as quiet"),
+    Row("amplitude_quiet", "Peak to peak, quiet (uV)", "{:.1f}", ""),
+    Row("rms_ratio", "RMS before / after", "{:.2f}", "RMS before / EEG"),
+    Row("rms_residual", "RMS after / quiet", "{:.2f}", "1"),
+    Row("excess_power", "Excess power over quiet", "{:.2f}", "0"),
+    Row("fft_delta", "Amplitude 0.8-4 Hz to quiet (%)", "{:+.0f}", "0"),
+    Row("fft_theta", "Amplitude 4-8 Hz to quiet (%)", "{:+.0f}", "0"),
+    Row("fft_alpha", "Amplitude 8-12 Hz to quiet (%)", "{:+.0f}", "0"),
+    Row("fft_beta", "Amplitude 12-24 Hz to quiet (%)", "{:+.0f}", "0"),
+    Row(
+        "slice_attenuation",
+        "Slice harmonics, attenuation (dB)",
+        "{:.1f}",
+        "down to the EEG",
+    ),
+    Row("slice_excess", "Slice harmonics, largest (dB)", "{:+.1f}", "0"),
+    Row("slice_notch", "Slice harmonics, smallest (dB)", "{:+.1f}", "0"),
+    Row("volume_excess", "Volume harmonics, mean (dB)", "{:+.1f}", "0"),
+    Row("volume_locked_before", "In step with volumes, before (uV)", "{:.1f}", ""),
+    Row("volume_locked", "In step with volumes, after (uV)", "{:.2f}", "0"),
+    Row("volume_share", "In step with volumes, after (%)", "{:.1f}", "0"),
+    Row("pulse_locked_before", "In step with beats, before (uV)", "{:.1f}", ""),
+    Row("pulse_locked", "In step with beats, after (uV)", "{:.2f}", "0"),
+    Row("pulse_share", "In step with beats, after (%)", "{:.1f}", "0"),
+    Row(
+        "pulse_residual", "Mean beat after / before (%)", "{:.1f}", "what chance leaves"
+    ),
+    Row("inps", "INPS (dB)", "{:.1f}", "down to the EEG"),
+    Row("outside_change", "Change where no scanner ran (uV)", "{:.2f}", "0"),
+    Row("seconds", "Time (s)", "{:.2f}", ""),
 ]
 
-_LABELS = {row.key: row.label for row in _ROWS}
+_LABELS = {row.key: row.label for row in ROWS}
 
 
 class _Limit(NamedTuple):
@@ -115,7 +133,10 @@ def evaluate(
 
     Each value is the median over channels of a function of :mod:`mne_facet.metrics`,
     where formula, unit, ideal value and what it takes for good are told; at 500 Hz or
-    little more, below 0.4 times that. Flat channels do not count.
+    little more, below 0.4 times that. Flat channels do not count. What pulse metrics
+    call "before" is after a rough correction of the volumes, an average of 30. Where a
+    correction has changed the quiet part and heart beats are known, that part is
+    compared with after a rough correction of the beats.
 
     Parameters
     ----------
@@ -209,22 +230,25 @@ class _Measure(NamedTuple):
     summary: Callable = _medians
 
 
-_RAW, _CLEAN = ("raw",), ("clean",)
+_RAW, _CLEAN, _ROUGH, _REFERENCE = ("raw",), ("clean",), ("rough",), ("reference",)
+_TO_QUIET = _REFERENCE + _CLEAN
+# share of the quiet part that is changed by corrections of the pulse artifact
+_CHANGED = 0.05
 _MEASURES = [
     _Measure(_TRUTH, _against_truth, ("clean", "truth")),
-    _Measure(_KEPT, metrics.power_kept),
+    _Measure(_KEPT, metrics.power_kept, _TO_QUIET),
     _Measure(("amplitude_before",), metrics.artifact_amplitude, _RAW),
     _Measure(("amplitude_after",), metrics.artifact_amplitude, _CLEAN),
     _Measure(
         ("amplitude_quiet",),
         metrics.artifact_amplitude,
-        _RAW,
+        _REFERENCE,
         options={"when": "quiet"},
     ),
     _Measure(("rms_ratio",), metrics.rms_ratio),
-    _Measure(("rms_residual",), metrics.rms_residual),
-    _Measure(("excess_power",), metrics.excess_power),
-    _Measure(_FFT, metrics.fft_deviation),
+    _Measure(("rms_residual",), metrics.rms_residual, _TO_QUIET),
+    _Measure(("excess_power",), metrics.excess_power, _TO_QUIET),
+    _Measure(_FFT, metrics.fft_deviation, _TO_QUIET),
     _Measure(("slice_attenuation",), metrics.line_attenuation, summary=_mean_harmonic),
     _Measure(
         ("slice_excess", "slice_notch"), metrics.line_excess, _CLEAN, summary=_extremes
@@ -239,11 +263,11 @@ _MEASURES = [
     _Measure(("volume_locked_before",), metrics.locked_amplitude, _RAW),
     _Measure(("volume_locked",), metrics.locked_amplitude, _CLEAN),
     _Measure(("volume_share",), metrics.locked_share, _CLEAN),
-    _Measure(("pulse_locked_before",), metrics.locked_amplitude, _RAW, "beats"),
+    _Measure(("pulse_locked_before",), metrics.locked_amplitude, _ROUGH, "beats"),
     _Measure(("pulse_locked",), metrics.locked_amplitude, _CLEAN, "beats"),
     _Measure(("pulse_share",), metrics.locked_share, _CLEAN, "beats"),
-    _Measure(("pulse_residual",), metrics.pulse_residual, events="beats"),
-    _Measure(("inps",), metrics.inps, events="beats"),
+    _Measure(("pulse_residual",), metrics.pulse_residual, _ROUGH + _CLEAN, "beats"),
+    _Measure(("inps",), metrics.inps, _ROUGH + _CLEAN, "beats"),
     _Measure(("outside_change",), metrics.outside_change),
 ]
 
@@ -254,7 +278,7 @@ def _summaries(raw, clean, truth, picks, descriptions):
     values, reasons, flat = {measure.keys: [] for measure in measures}, {}, []
     for first in range(0, len(picks), AT_A_TIME):
         group = picks[first : first + AT_A_TIME]
-        recordings = _alike(raw, clean, truth, group)
+        recordings = _alike(raw, clean, truth, group, descriptions)
         varies = np.ptp(recordings["raw"].get_data(), axis=1) > 0
         flat += [raw.ch_names[pick] for pick in group[~varies]]
         for keys, metric, of, events, options, _ in measures:
@@ -281,17 +305,41 @@ def _reasons(keys, error):
     return {f"{key}_reason": str(error) for key in keys}
 
 
-def _alike(raw, clean, truth, picks):
-    """Some channels of the recordings at the low rate, with the same annotations."""
+def _alike(raw, clean, truth, picks, descriptions):
+    """Some channels of the recordings at the low rate, with the same annotations.
+
+    ``rough``, a rough correction of the volumes, is what pulse metrics look at: beside
+    the gradient artifact there is no other. ``reference`` has the quiet part.
+    """
     before, after = low_rate(raw, picks), low_rate(clean, picks)
     known = after.annotations.description
     only_before = ~np.isin(before.annotations.description, known)
     after.set_annotations(after.annotations + before.annotations[only_before])
     before.set_annotations(after.annotations)
-    recordings = {"raw": before, "clean": after}
+    recordings = {"raw": before, "clean": after, "rough": before, "reference": before}
     if truth is not None:
         recordings["truth"] = low_rate(truth, picks)
+    try:
+        quiet = find_scan(before, descriptions["volumes"]).quiet
+    except NotAvailable:
+        return recordings
+    rough = without_volumes(
+        before, before._data, descriptions["volumes"], name="evaluate"
+    )
+    recordings["rough"] = _with_data(before, rough)
+    changed = (after._data - before._data)[:, quiet]
+    if quiet.any() and changed.std() > _CHANGED * before._data[:, quiet].std():
+        # without its pulse artifact, which the correction has removed there as well
+        with suppress(NotAvailable):
+            data = without_beats(before, rough, descriptions["beats"])
+            recordings["reference"] = _with_data(before, data)
     return recordings
+
+
+def _with_data(raw, data):
+    raw = raw.copy()
+    raw._data = data
+    return raw
 
 
 def _grade(row):
@@ -318,7 +366,7 @@ class Comparison(list):
     def __str__(self):
         width = max(12, *(len(row["name"]) + 2 for row in self))
         lines = [" " * 36 + "".join(row["name"].rjust(width) for row in self)]
-        for key, label, form in _ROWS:
+        for key, label, form, _ in ROWS:
             values = [row.get(key) for row in self]
             if any(value is not None for value in values):
                 cells = ["-" if v is None else form.format(v) for v in values]

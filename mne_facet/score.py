@@ -8,28 +8,26 @@ beats in ``C(x)`` but not in ``d``. Their sum cannot be made small by deleting E
 with the artifact.
 """
 
-from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from scipy.signal import resample_poly
 
-from ._epochs import all_grids
-from ._events import annotation_samples, describe_annotations, get_runs, usable_samples
+from ._epochs import without_volumes
+from ._events import annotation_samples, describe_annotations, usable_samples
 from ._segments import (
     NotAvailable,
     find_scan,
     low_rate,
     pick_pair,
     regular_epochs,
+    without_beats,
 )
 from .metrics import ALPHA
-from .signal.averaging import moving_weights
-from .signal.locked import complete_epochs, jumble, residual_power, without_events
+from .signal.locked import complete_epochs, jumble, residual_power
 from .signal.ratios import divide, gain, percent_kept
 from .signal.spectra import band_pass
-from .signal.template import subtract_templates
 
 _BAND = (0.5, 45.0)
 # share of the EEG's amplitude that planted signals have
@@ -227,15 +225,11 @@ def _set_up(raw, clean, picks, description, beats):
         during = find_scan(marks, description).running
         starts, length = regular_epochs(marks, description)
         artifacts.append((band_pass(data, sfreq, *_BAND), starts, length))
-        runs = get_runs(marks, description, name="The score")
-        grids = all_grids(marks, runs, "volume")
-        weights = [partial(moving_weights, window=30) for _ in grids]
-        data = np.array([subtract_templates(x, grids, weights) for x in data])
+        data = without_volumes(marks, data, description, name="The score")
     if beats in names:
         starts, length = regular_epochs(marks, beats)
         artifacts.append((band_pass(data, sfreq, *_BAND), starts, length))
-        early = starts - 0.1 * length
-        data = without_events(data, early, int(1.2 * length), sfreq)
+        data = without_beats(marks, data, beats)
     return _Bench(picks, during, artifacts, band_pass(data, sfreq, *_BAND))
 
 
