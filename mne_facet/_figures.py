@@ -25,6 +25,8 @@ BEFORE, AFTER, OTHER, ALARM = "0.55", "#0072B2", "#E69F00", "#D55E00"
 _BARS = np.outer(10.0 ** np.arange(-3, 4), [1, 2, 5]).ravel()
 # inches: 850 pixels, which is what a report shows without shrinking
 _WIDTH = 8.5
+# electrodes for a map: fewer may be cocircular
+_FOR_MAPS = 8
 # seconds around an R peak
 _BEAT = (-0.2, 0.8)
 
@@ -242,7 +244,7 @@ def plot_templates(raw, clean, *, picks=None, description="TR"):
     return figure
 
 
-def _mean_epochs(raw, picks, starts, length, l_freq=None):
+def _mean_epochs(raw, picks, starts, length, l_freq=None, h_freq=None):
     """Mean epochs in uV, and what chance makes of them: twice the standard error.
 
     The variance is that of what differs from one epoch to the next, so that slow
@@ -251,8 +253,7 @@ def _mean_epochs(raw, picks, starts, length, l_freq=None):
     means, errors = [], []
     for pick in picks:
         x = 1e6 * finite_data(raw, [pick])[0]
-        if l_freq is not None:
-            x = band_pass(x, raw.info["sfreq"], l_freq, None)
+        x = band_pass(x, raw.info["sfreq"], l_freq, h_freq)
         epochs = complete_epochs(x, starts, length)
         means.append(epochs.mean(axis=0))
         errors.append(np.diff(epochs, axis=0).var() / 2 / len(epochs))
@@ -260,7 +261,7 @@ def _mean_epochs(raw, picks, starts, length, l_freq=None):
 
 
 def plot_beats(raw, clean, *, picks=None, description="TR", beats="R peak"):
-    """Draw the mean heart beat of every channel, before and after the correction.
+    """Draw the mean heart beat of every channel, from 0.5 to 30 Hz.
 
     Where volumes are annotated, "before" is after a rough correction of the gradient
     artifact, an average of 30 volumes: the pulse artifact cannot be seen beside it.
@@ -294,7 +295,7 @@ def plot_beats(raw, clean, *, picks=None, description="TR", beats="R peak"):
         (grid[0], raw, range(len(picks)), "0.35", title),
         (grid[1], clean, picks, AFTER, "After the correction"),
     ):
-        means, chance = _mean_epochs(one, index, starts + first, length, 0.5)
+        means, chance = _mean_epochs(one, index, starts + first, length, 0.5, 30)
         axes.axhspan(-chance, chance, color="0.9", lw=0)
         axes.axvline(0, color="k", lw=0.8, ls=":")
         axes.plot(times, means.T, color=color, lw=0.5)
@@ -322,9 +323,10 @@ def plot_topographies(raw, clean, *, picks=None, description="TR"):
     picks, scan = pick_scan(raw, clean, picks, description)
     places = np.array([raw.info["chs"][pick]["loc"][:3] for pick in picks])
     placed = np.isfinite(places).all(axis=1) & places.any(axis=1)
-    if placed.sum() < 4:
+    if placed.sum() < _FOR_MAPS:
         raise NotAvailable(
-            "Positions of four electrodes are needed. Set them with raw.set_montage."
+            f"Positions of {_FOR_MAPS} electrodes are needed, {placed.sum()} of them "
+            "are known. Set them with raw.set_montage."
         )
     picks = picks[placed]
     marked = annotated(raw, clean, description)
@@ -359,7 +361,7 @@ def plot_topographies(raw, clean, *, picks=None, description="TR"):
     return figure
 
 
-def plot_timing(raw, *, description="TR"):
+def plot_timing(raw, *, description="TR", sfreq=None):
     """Draw how far each trigger lies from the clock of the scanner.
 
     Parameters
@@ -368,6 +370,8 @@ def plot_timing(raw, *, description="TR"):
         Recording that :class:`TriggerDetector` has annotated.
     description : str
         Description of the volume annotations.
+    sfreq : float | None
+        Rate in Hz at which the triggers were recorded; None: that of `raw`.
 
     Returns
     -------
@@ -378,13 +382,12 @@ def plot_timing(raw, *, description="TR"):
         runs = get_runs(raw, description, name="plot_timing")
     except ValueError as error:
         raise NotAvailable(str(error)) from None
-    sfreq = raw.info["sfreq"]
     report = trigger_report(raw, description)
     figure = new_figure(3.2)
     axes = figure.subplots()
     for run, row in zip(runs, report, strict=True):
         known = run.annotation >= 0
-        onsets = run.onsets[known] / sfreq
+        onsets = run.onsets[known] / raw.info["sfreq"]
         residuals = [
             raw.annotations.extras[i].get("residual") for i in run.annotation[known]
         ]
@@ -395,7 +398,7 @@ def plot_timing(raw, *, description="TR"):
         axes.plot(onsets[missing], residuals[missing], "x", color=ALARM)
     if missing.any():
         axes.plot([], [], "x", color=ALARM, label="restored")
-    step = 1e3 / sfreq
+    step = 1e3 / (sfreq or raw.info["sfreq"])
     axes.axhspan(-step / 2, step / 2, color="0.92", lw=0, label="half a sample")
     axes.set(xlabel="Time (s)", ylabel="Trigger minus clock (ms)")
     axes.set_ylim(*_at_least(axes.get_ylim(), 1.2 * step))

@@ -27,7 +27,7 @@ def study_page(out_dir, desc):
     return Path(out_dir) / f"group_desc-{desc}_eeg.html"
 
 
-def evaluate_output(before, raw, name, settings):
+def evaluate_output(before, raw, name, settings, sfreq):
     """Metrics of a corrected recording, and a function that writes its page.
 
     Parameters
@@ -40,6 +40,8 @@ def evaluate_output(before, raw, name, settings):
         Title of the page.
     settings : str
         What was done.
+    sfreq : float
+        Rate in Hz at which the triggers were recorded.
 
     Returns
     -------
@@ -55,17 +57,17 @@ def evaluate_output(before, raw, name, settings):
         before = before.resample(after.info["sfreq"], verbose="ERROR")
     pick_pair(before, after)
     row = evaluate(before, after)
-    write = partial(_write_page, name, before, after, row, settings)
+    write = partial(_write_page, name, before, after, row, settings, sfreq)
     keys = {key for key, *_ in ROWS} | {"grade_reason"}
     return {key: row[key] for key in row if key in keys}, write
 
 
-def _write_page(name, before, after, row, settings, output):
+def _write_page(name, before, after, row, settings, sfreq, output):
     report = mne.Report(title=name, verbose="ERROR")
-    section = "Correction"
+    options = {"section": "Correction", "tags": ("Correction",)}
     with LOCK:
-        add_sections(report, before, after, row, section, "TR", "R peak")
-        report.add_html(preformatted(settings), title="Settings", section=section)
+        add_sections(report, before, after, row, "Correction", sfreq)
+        report.add_html(preformatted(settings), title="Settings", **options)
         _save(report, page_of(output))
 
 
@@ -101,7 +103,8 @@ def write_study(out_dir, desc, failed):
             )
     page = study_page(out_dir, desc)
     temporary = page.with_name(f".{os.getpid()}.{page.name}")
-    report = mne.Report(title=f"{len(rows)} corrected files", verbose="ERROR")
+    title = f"{len(rows) - len(failed)} of {len(rows)} files corrected"
+    report = mne.Report(title=title, verbose="ERROR")
     try:
         with LOCK:
             _add_study(report, rows)
@@ -113,7 +116,8 @@ def write_study(out_dir, desc, failed):
 
 
 def _add_study(report, rows):
-    report.add_html(_study_table(rows), title="Files", section="Study")
+    options = {"section": "Study", "tags": ("study",)}
+    report.add_html(_study_table(rows), title="Files", **options)
     graded = [row for row in rows if row["link"]]
     if graded:
         report.add_figure(
@@ -122,7 +126,7 @@ def _add_study(report, rows):
             caption="One dot per file, in the order of the values; dashed: ideal, "
             "black: median. Files far from the others deserve a look.",
             image_format="png",
-            section="Study",
+            **options,
         )
 
 
@@ -152,7 +156,8 @@ def _study_table(rows):
         )
     return (
         '<div class="table-responsive"><table class="table table-sm"><thead><tr>'
-        f"<th>File</th><th>Grade</th><th>Why</th>{head}</tr></thead><tbody>"
+        '<th>File</th><th>Grade</th><th style="min-width: 14em">Why</th>'
+        f"{head}</tr></thead><tbody>"
         f"{''.join(lines)}</tbody></table></div>"
     )
 

@@ -534,7 +534,8 @@ def _read_correct_write(job, log):
         store = Path(folder) / "data" if plan.on_disk else None
         raw = read_file(job.source, job.reader, store=store)
         source = describe_files(source_files(job.source, raw))
-        before, small = _rms(raw), snapshot(raw) if job.report else None
+        before, sfreq = _rms(raw), raw.info["sfreq"]
+        small = snapshot(raw) if job.report else None
         raw = correction.fit_transform(raw)
         metrics, write_page = {"rms_before": before, "rms_after": _rms(raw)}, None
         triggers = []
@@ -544,7 +545,8 @@ def _read_correct_write(job, log):
                 metrics[name] = sum(run[name] for run in triggers)
         if job.report:
             text = repr(job.estimator)
-            row, write_page = evaluate_output(small, raw, job.source.name, text)
+            name = job.source.name
+            row, write_page = evaluate_output(small, raw, name, text, sfreq)
             metrics |= row
         describe = partial(
             make_sidecar,

@@ -40,10 +40,11 @@ _CAPTIONS = {
     "slices, and no gaps either: these are lost EEG. The dashed line is what the "
     "spectrum was while the scanner did not run: a pulse artifact is part of it.",
     "templates": "What recurs with every volume, one line per channel: the gradient "
-    "artifact, and what the correction left of it. Two of three values should lie "
-    "in the grey band, where chance alone puts 95 % of them.",
-    "beats": "What recurs with every heart beat, one line per channel: the pulse "
-    "artifact. A correction that averages these beats leaves less than chance (grey).",
+    "artifact, and what the correction left of it. Chance alone leaves 95 % of the "
+    "values in the grey band.",
+    "beats": "What recurs with every heart beat, one line per channel, 0.5 to 30 Hz: "
+    "the pulse artifact. Grey: what chance leaves. Averages of these very beats leave "
+    "less of their mean, whatever they leave of single beats.",
     "topographies": "RMS during the scan. The removed artifact follows the loops of "
     "the cables, not the brain. What is in step with the volumes should be small "
     "against what is left, and nowhere much larger than elsewhere.",
@@ -107,7 +108,8 @@ def add_to_report(
     picks = pick_pair(raw, clean, picks)
     pair = snapshot(raw, picks), snapshot(clean, picks)
     with LOCK:
-        add_sections(report, *pair, row, section, **options)
+        sfreq = raw.info["sfreq"]
+        add_sections(report, *pair, row, section, sfreq, **options)
     return row
 
 
@@ -121,12 +123,15 @@ def snapshot(raw, picks=None):
     return small
 
 
-def add_sections(report, raw, clean, row, section, description, beats):
+def add_sections(
+    report, raw, clean, row, section, sfreq, description="TR", beats="R peak"
+):
     """Add what :func:`add_to_report` adds, of recordings made by :func:`snapshot`."""
     tags = (section.replace(" ", "-"),)
     options = {"section": section, "tags": tags}
-    report.add_html(metrics_table(row), title=f"{section}: metrics", **options)
+    report.add_html(metrics_table(row), title="Metrics", **options)
     volumes = {"description": description}
+    timing = {**volumes, "sfreq": sfreq}
     marked = annotated(raw, clean, description)
     figures = [
         ("start", "Traces, start of the scan", plot_traces, (raw, clean), volumes),
@@ -147,7 +152,7 @@ def add_sections(report, raw, clean, row, section, description, beats):
             {**volumes, "beats": beats},
         ),
         ("topographies", "Topographies", plot_topographies, (raw, clean), volumes),
-        ("timing", "Timing of the triggers", plot_timing, (marked,), volumes),
+        ("timing", "Timing of the triggers", plot_timing, (marked,), timing),
     ]
     for key, title, plot, recordings, others in figures:
         try:
@@ -196,10 +201,10 @@ def metrics_table(row):
         if row[key] is None:
             missing.setdefault(row.get(f"{key}_reason", ""), []).append(label)
             continue
-        value = form.format(row[key])
+        value = escape(form.format(row[key]))
         lines.append(
-            f'<tr><td>{micro(label)}</td><td style="text-align: right">'
-            f"{escape(value)}</td><td>{escape(ideal)}</td></tr>"
+            f'<tr><td>{micro(label)}</td><td style="text-align: right">{value}</td>'
+            f'<td style="padding-left: 2em">{escape(ideal)}</td></tr>'
         )
     reasons = "".join(
         f"<p>Not available: {micro(', '.join(labels))}. {escape(reason)}</p>"
@@ -209,8 +214,9 @@ def metrics_table(row):
         f"<p>{badge(row['grade'])} {escape(row['grade_reason'])}</p>"
         '<div class="table-responsive"><table class="table table-sm" '
         'style="width: auto"><thead><tr><th>Metric, median over channels</th><th '
-        'style="text-align: right">Value</th><th>Ideal</th></tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>{reasons}"
+        'style="text-align: right">Value</th><th style="padding-left: 2em">Ideal</th>'
+        f"</tr></thead><tbody>{''.join(lines)}</tbody></table></div>{reasons}"
+        "<p>How each is computed and what it cannot see: see mne_facet.metrics.</p>"
     )
 
 
