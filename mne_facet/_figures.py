@@ -1,4 +1,6 @@
-"""Figures of a correction, drawn without pyplot: no display is needed."""
+"""Figures of a correction."""
+
+from threading import current_thread, main_thread
 
 import mne
 import numpy as np
@@ -32,10 +34,12 @@ _BEAT = (-0.2, 0.8)
 
 
 def new_figure(height, width=_WIDTH):
-    """Empty figure whose labels are not cut off."""
+    """Empty figure whose labels are not cut off; in threads, one without a window."""
+    import matplotlib.pyplot as plt
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    make = plt.figure if current_thread() is main_thread() else Figure
+    figure = make(figsize=(width, height), dpi=100, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)
     return figure
 
@@ -229,7 +233,7 @@ def plot_templates(raw, clean, *, picks=None, description="TR"):
         (grid[0], raw, "0.35", "Before"),
         (grid[1], clean, AFTER, "After the correction"),
     ):
-        means, chance = _mean_epochs(one, picks, starts, length)
+        means, chance = _mean_epochs(_channels(one, picks), starts, length)
         scale, unit = (1e-3, "mV") if np.abs(means).max() >= 1e3 else (1, "µV")
         row[0].set_title(title, loc="left", fontweight="bold", color=color)
         row[0].set_ylabel(f"Mean of {len(starts)} volumes ({unit})")
@@ -244,16 +248,20 @@ def plot_templates(raw, clean, *, picks=None, description="TR"):
     return figure
 
 
-def _mean_epochs(raw, picks, starts, length, l_freq=None, h_freq=None):
-    """Mean epochs in uV, and what chance makes of them: twice the standard error.
+def _channels(raw, picks):
+    """One channel after the other, in uV."""
+    for pick in picks:
+        yield 1e6 * finite_data(raw, [pick])[0]
+
+
+def _mean_epochs(signals, starts, length):
+    """Mean epochs of signals, and what chance makes of them: twice the standard error.
 
     The variance is that of what differs from one epoch to the next, so that slow
     changes of an artifact do not count for chance.
     """
     means, errors = [], []
-    for pick in picks:
-        x = 1e6 * finite_data(raw, [pick])[0]
-        x = band_pass(x, raw.info["sfreq"], l_freq, h_freq)
+    for x in signals:
         epochs = complete_epochs(x, starts, length)
         means.append(epochs.mean(axis=0))
         errors.append(np.diff(epochs, axis=0).var() / 2 / len(epochs))
@@ -280,22 +288,25 @@ def plot_beats(raw, clean, *, picks=None, description="TR", beats="R peak"):
     """
     picks = pick_pair(raw, clean, picks)
     starts, _ = regular_epochs(annotated(raw, clean, beats), beats)
-    sfreq = raw.info["sfreq"]
-    volumes, title = annotated(raw, clean, description), "Before"
+    sfreq, title, before = raw.info["sfreq"], "Before", _channels(raw, picks)
+    volumes = annotated(raw, clean, description)
     if description in volumes.annotations.description:
         find_scan(volumes, description)
-        data = without_volumes(volumes, finite_data(raw, picks), description, name="")
-        raw = mne.io.RawArray(data, mne.pick_info(raw.info, picks), verbose="ERROR")
         title = "Before (gradient artifact roughly removed)"
+        before = (
+            without_volumes(volumes, x[np.newaxis], description, name="plot_beats")[0]
+            for x in before
+        )
     first, length = int(_BEAT[0] * sfreq), int((_BEAT[1] - _BEAT[0]) * sfreq)
     times = (first + np.arange(length)) / sfreq
     figure = new_figure(4)
     grid = figure.subplots(1, 2, sharey=True)
-    for axes, one, index, color, text in (
-        (grid[0], raw, range(len(picks)), "0.35", title),
-        (grid[1], clean, picks, AFTER, "After the correction"),
+    for axes, signals, color, text in (
+        (grid[0], before, "0.35", title),
+        (grid[1], _channels(clean, picks), AFTER, "After the correction"),
     ):
-        means, chance = _mean_epochs(one, index, starts + first, length, 0.5, 30)
+        signals = (band_pass(x, sfreq, 0.5, 30.0) for x in signals)
+        means, chance = _mean_epochs(signals, starts + first, length)
         axes.axhspan(-chance, chance, color="0.9", lw=0)
         axes.axvline(0, color="k", lw=0.8, ls=":")
         axes.plot(times, means.T, color=color, lw=0.5)
@@ -332,8 +343,9 @@ def plot_topographies(raw, clean, *, picks=None, description="TR"):
     marked = annotated(raw, clean, description)
     starts, length = regular_epochs(marked, description)
     removed, left, locked = [], [], []
-    for pick in picks:
-        before, after = (1e6 * finite_data(one, [pick])[0] for one in (raw, clean))
+    for before, after in zip(
+        _channels(raw, picks), _channels(clean, picks), strict=True
+    ):
         removed.append((before - after)[scan.running].std())
         after = band_pass(after, raw.info["sfreq"], 1.0, 70.0)
         left.append(after[scan.running].std())

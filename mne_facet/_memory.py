@@ -111,7 +111,7 @@ def estimate_memory(
     )
     data = 0.0 if on_disk else channel * n_channels
     if report:
-        data += _PAGE + 2 * channel * n_channels / low_rate_step(source)
+        data += _PAGE + channel * (4 + 2 * n_channels / low_rate_step(source))
     return Memory(
         _BASE,
         data,

@@ -206,8 +206,10 @@ def low_rate(raw, picks):
     sfreq, step = raw.info["sfreq"], low_rate_step(raw)
     h_freq = 0.4 * sfreq / step if step > 1 else None
     data = np.empty((len(picks), -(-raw.n_times // step)))
-    for first in range(0, len(picks), AT_A_TIME):
-        rows = finite_data(raw, picks[first : first + AT_A_TIME])
+    # in files, channels lie side by side
+    at_a_time = 1 if raw.preload else AT_A_TIME
+    for first in range(0, len(picks), at_a_time):
+        rows = finite_data(raw, picks[first : first + at_a_time])
         for row, x in enumerate(rows, first):
             data[row] = band_pass(x, sfreq, None, h_freq)[::step]
     info = mne.create_info([raw.ch_names[p] for p in picks], sfreq / step, "eeg")

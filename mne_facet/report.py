@@ -104,9 +104,13 @@ def add_to_report(
     >>> report.save("report.html", open_browser=False)  # doctest: +SKIP
     """
     options = {"description": description, "beats": beats}
-    row = evaluate(raw, clean, truth=truth, estimator=estimator, picks=picks, **options)
     picks = pick_pair(raw, clean, picks)
     pair = snapshot(raw, picks), snapshot(clean, picks)
+    if truth is None and estimator is None:
+        row = evaluate(*pair, **options)
+    else:
+        others = {"truth": truth, "estimator": estimator, "picks": picks}
+        row = evaluate(raw, clean, **others, **options)
     with LOCK:
         sfreq = raw.info["sfreq"]
         add_sections(report, *pair, row, section, sfreq, **options)
@@ -127,6 +131,8 @@ def add_sections(
     report, raw, clean, row, section, sfreq, description="TR", beats="R peak"
 ):
     """Add what :func:`add_to_report` adds, of recordings made by :func:`snapshot`."""
+    import matplotlib.pyplot as plt
+
     tags = (section.replace(" ", "-"),)
     options = {"section": section, "tags": tags}
     report.add_html(metrics_table(row), title="Metrics", **options)
@@ -156,7 +162,8 @@ def add_sections(
     ]
     for key, title, plot, recordings, others in figures:
         try:
-            figure = plot(*recordings, **others)
+            with plt.ioff():
+                figure = plot(*recordings, **others)
         except NotAvailable as error:
             report.add_html(_missing(error), title=title, **options)
         else:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 
+import matplotlib.pyplot as plt
 import mne
 import numpy as np
 import pytest
@@ -37,6 +38,13 @@ FIGURES = [
     "Topographies",
     "Timing of the triggers",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _agg():
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +156,7 @@ def test_report_has_all_figures_and_its_row(pair):
     assert row == evaluate(*pair)
     titles = [element.name for element in page._content]
     assert titles == ["Metrics", *FIGURES, "Triggers"]
+    assert not plt.get_fignums()
     html = "".join(element.html for element in page._content)
     assert len(re.findall("<img", html)) == len(FIGURES)
     assert "nan" not in re.sub(r'base64,[^"]*"', "", html).lower()
@@ -165,7 +174,7 @@ def test_report_says_what_it_cannot_show(pair):
         assert "Not available: " in html[name]
     assert "<img" in html[FIGURES[0]]
     assert "not graded" in html["Metrics"]
-    with pytest.raises(NotAvailable, match="Positions of 8 elec.* 0 of them are"):
+    with pytest.raises(NotAvailable, match=r"Positions of 8 elec.* 0 of them are"):
         report.plot_topographies(*(one.copy().set_montage(None) for one in pair))
 
 
@@ -283,5 +292,5 @@ def test_memory_of_pages_is_counted(study):
         estimate_memory(correction, files[0], report=report) for report in (False, True)
     )
     raw = mne.io.read_raw(files[0])
-    data = 8 * raw.n_times * len(raw.ch_names)
-    assert with_pages.total - without.total == pytest.approx(150e6 + 2 * data)
+    channel, n_channels = 8 * raw.n_times, len(raw.ch_names)
+    assert with_pages.total - without.total == 150e6 + channel * (4 + 2 * n_channels)
