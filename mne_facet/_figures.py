@@ -22,9 +22,9 @@ from .signal.locked import complete_epochs, shared_power
 from .signal.spectra import band_pass, power_density
 from .triggers import trigger_report
 
-# Okabe and Ito's colours, told apart by everyone; the grey is the lightest of them
+# Okabe and Ito's colours and a grey, told apart by everyone
 BEFORE, AFTER, OTHER, ALARM = "0.55", "#0072B2", "#E69F00", "#D55E00"
-_BARS = np.outer(10.0 ** np.arange(-3, 4), [1, 2, 5]).ravel()
+_BARS = np.outer(10.0 ** np.arange(-3, 7), [1, 2, 5]).ravel()
 # inches: 850 pixels, which is what a report shows without shrinking
 _WIDTH = 8.5
 # electrodes for a map: fewer may be cocircular
@@ -104,7 +104,7 @@ def plot_traces(
     return figure
 
 
-def stack_traces(axes, times, layers, names, unit="µV"):
+def stack_traces(axes, times, layers, names):
     """Draw channels one below the other, with a scale bar.
 
     Parameters
@@ -114,11 +114,9 @@ def stack_traces(axes, times, layers, names, unit="µV"):
     times : array, shape (n_times,)
         In seconds.
     layers : list of (array of shape (n_channels, n_times), colour, line width)
-        Signals over each other; the first decides on the scale.
+        Signals over each other, in uV; the first decides on the scale.
     names : list of str
         Names of the channels.
-    unit : str
-        Of the signals; microvolts become millivolts where these are many.
     """
     centred = [x - np.median(x, axis=1, keepdims=True) for x, *_ in layers]
     spacing = 0.7 * np.max(np.ptp(centred[0], axis=1)) or 1.0
@@ -126,7 +124,7 @@ def stack_traces(axes, times, layers, names, unit="µV"):
     for x, (_, color, width) in zip(centred, layers, strict=True):
         axes.plot(times, x.T + offsets, color=color, lw=width)
     bar = max(b for b in _BARS if b <= max(spacing, _BARS[0]))
-    label = f"{bar / 1e3:g} mV" if unit == "µV" and bar >= 1e3 else f"{bar:g} {unit}"
+    label = f"{bar / 1e3:g} mV" if bar >= 1e3 else f"{bar:g} µV"
     length = times[-1] - times[0]
     right, middle = times[-1] + 0.025 * length, offsets[len(names) // 2]
     axes.plot([right] * 2, [middle - bar / 2, middle + bar / 2], color="k", lw=2)

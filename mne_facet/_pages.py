@@ -12,7 +12,7 @@ from ._overviews import plot_study
 from ._provenance import is_complete, read_sidecar
 from ._segments import pick_pair
 from .evaluation import ROWS, evaluate
-from .report import LOCK, add_sections, badge, micro, preformatted, snapshot
+from .report import LOCK, add_figure, add_sections, badge, micro, preformatted, snapshot
 
 _STUDY = ("rms_ratio", "kept_alpha", "slice_excess", "volume_locked", "pulse_locked")
 
@@ -120,12 +120,12 @@ def _add_study(report, rows):
     report.add_html(_study_table(rows), title="Files", **options)
     graded = [row for row in rows if row["link"]]
     if graded:
-        report.add_figure(
+        add_figure(
+            report,
             plot_study(graded),
             title="All files",
             caption="One dot per file, in the order of the values; dashed: ideal, "
             "black: median. Files far from the others deserve a look.",
-            image_format="png",
             **options,
         )
 

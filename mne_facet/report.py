@@ -167,13 +167,7 @@ def add_sections(
         except NotAvailable as error:
             report.add_html(_missing(error), title=title, **options)
         else:
-            report.add_figure(
-                figure,
-                title=title,
-                caption=_CAPTIONS[key],
-                image_format="png",
-                **options,
-            )
+            add_figure(report, figure, title=title, caption=_CAPTIONS[key], **options)
     if description in marked.annotations.description:
         text = str(trigger_report(marked, description))
         report.add_html(preformatted(text), title="Triggers", **options)
@@ -181,6 +175,14 @@ def add_sections(
 
 def _missing(error):
     return f"<p>Not available: {escape(str(error))}</p>"
+
+
+def add_figure(report, figure, **options):
+    """Add a figure to a report, and close it."""
+    import matplotlib.pyplot as plt
+
+    report.add_figure(figure, image_format="png", **options)
+    plt.close(figure)
 
 
 def preformatted(text):

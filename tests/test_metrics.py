@@ -344,6 +344,31 @@ def test_each_recording_adds_the_annotations_the_other_lacks(eeg):
     assert row["rms_residual"] is not None
 
 
+def test_removed_pulse_artifact_is_not_lost_eeg(simulated):
+    raw, truth = simulated(sfreq=500.0, duration=60.0, n_eeg=8, pulse=1.0, rest=8.0)
+    write_volumes(raw, truth.volume_times * 500, [{}] * len(truth.volume_times), "TR")
+    write_beats(raw, truth.beat_times * 500, [{}] * len(truth.beat_times), "R peak")
+    clean = raw.copy()
+    clean._data[:] = truth.eeg
+    rows = {
+        "kept": evaluate(raw, clean),
+        "pulse left": evaluate(raw, mne.io.RawArray(truth.clean, raw.info)),
+        "zeros": evaluate(raw, _scaled(clean, 0)),
+        "low-pass": evaluate(raw, clean.copy().filter(None, 10, verbose="ERROR")),
+    }
+    assert rows["kept"]["grade"] == "good"
+    assert rows["kept"]["pulse_locked_before"] > 3 * rows["kept"]["pulse_locked"]
+    assert "pulse artifact is left" in rows["pulse left"]["grade_reason"]
+    assert "alpha is lost" in rows["zeros"]["grade_reason"]
+    assert "beta is lost" in rows["low-pass"]["grade_reason"]
+
+
+def _scaled(raw, gain):
+    raw = raw.copy()
+    raw._data *= gain
+    return raw
+
+
 def test_too_short_or_bad_throughout(eeg):
     raw = _record(eeg)
     short = raw.copy().crop(14, 20)
