@@ -15,6 +15,7 @@ from .motion import add_motion, read_motion
 from .physio import add_beats, read_physio_beats
 from .pulse import PulseAAS, PulseOBS, ReferenceRegression
 from .recipes import recipe
+from .report import add_to_report, plot_comparison
 from .residual import ANC, OBS
 from .score import correction_score, split_raw
 from .simulate import simulate_raw
@@ -46,6 +47,7 @@ __all__ = [
     "VolumeArtifact",
     "add_beats",
     "add_motion",
+    "add_to_report",
     "beat_report",
     "benchmark_scaling",
     "check_raw_transformer",
@@ -55,6 +57,7 @@ __all__ = [
     "estimate_memory",
     "evaluate",
     "plan",
+    "plot_comparison",
     "plot_scaling",
     "read_motion",
     "read_physio_beats",

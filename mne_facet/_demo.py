@@ -8,6 +8,7 @@ import mne
 import numpy as np
 from scipy.signal import butter, sosfiltfilt, welch
 
+from ._figures import AFTER, BEFORE, OTHER, stack_traces
 from ._files import write_file
 from .batch import correct_files
 from .recipes import recipe
@@ -19,10 +20,6 @@ _SLICES = 24
 _REST = 5.0
 _HIGHEST = 70.0  # Hz, in the picture
 _SHOWN = ("Fp1", "C3", "Cz", "Pz", "O1")
-
-# Okabe and Ito's colours, told apart by everyone
-_BEFORE, _AFTER, _TRUE = "0.55", "#0072B2", "#E69F00"
-_BARS = np.outer(10.0 ** np.arange(-3, 4), [1, 2, 5]).ravel()
 
 
 class DemoResult(NamedTuple):
@@ -155,39 +152,19 @@ def _draw(signals, scan, sfreq, names, index):
     for axes in (upper, lower):
         axes.axvspan(onset, times[-1], color="0.96", lw=0, zorder=0)
 
-    _stack(upper, times, [(1e3 * traces["before"], _BEFORE, 0.5)], names, "mV")
+    stack_traces(upper, times, [(1e6 * traces["before"], BEFORE, 0.5)], names)
     upper.set_title("Recorded", loc="left", fontweight="bold")
     upper.set_title("shaded: scanner running", loc="right", fontsize=10)
     upper.tick_params(bottom=False, labelbottom=False)
     upper.spines["bottom"].set_visible(False)
-    after = (1e6 * traces["after"], _AFTER, 1.8)
-    true = (1e6 * traces["true"], _TRUE, 0.7)
-    _stack(lower, times, [after, true], names, "µV")
-    lower.set_title("Corrected", loc="left", fontweight="bold", color=_AFTER)
+    after = (1e6 * traces["after"], AFTER, 1.8)
+    true = (1e6 * traces["true"], OTHER, 0.7)
+    stack_traces(lower, times, [after, true], names)
+    lower.set_title("Corrected", loc="left", fontweight="bold", color=AFTER)
     lower.set_title("thin: true EEG of the simulation", loc="right", fontsize=10)
     lower.set_xlabel("Time (s)")
     _draw_spectra(figure.add_subplot(grid[:, 1]), signals, scan, sfreq)
     return figure
-
-
-def _stack(axes, times, layers, names, unit):
-    """Draw channels one below the other, with a scale bar."""
-    centred = [x - np.median(x, axis=1, keepdims=True) for x, *_ in layers]
-    spacing = 0.7 * np.max(np.ptp(centred[0], axis=1))
-    offsets = -spacing * np.arange(len(names))
-    for x, (_, color, width) in zip(centred, layers, strict=True):
-        axes.plot(times, x.T + offsets, color=color, lw=width)
-    bar = max(b for b in _BARS if b <= spacing)
-    length = times[-1] - times[0]
-    right, middle = times[-1] + 0.025 * length, offsets[len(names) // 2]
-    axes.plot([right] * 2, [middle - bar / 2, middle + bar / 2], color="k", lw=2)
-    axes.text(right + 0.015 * length, middle, f"{bar:g} {unit}", va="center")
-    axes.set_yticks(offsets, names)
-    axes.tick_params(left=False)
-    axes.set_xlim(times[0], times[-1] + 0.12 * length)
-    axes.set_xticks(np.arange(np.ceil(times[0]), times[-1] + 0.5))
-    axes.spines["bottom"].set_bounds(times[0], times[-1])
-    axes.spines[["left", "right", "top"]].set_visible(False)
 
 
 def _draw_spectra(axes, signals, scan, sfreq):
@@ -196,9 +173,9 @@ def _draw_spectra(axes, signals, scan, sfreq):
     for frequency in harmonics:
         axes.axvline(frequency, ymax=0.86, color="0.9", lw=5, zorder=0)
     for key, color, width, label in (
-        ("before", _BEFORE, 1, "Recorded"),
-        ("after", _AFTER, 1.8, "Corrected"),
-        ("true", _TRUE, 0.9, "True EEG"),
+        ("before", BEFORE, 1, "Recorded"),
+        ("after", AFTER, 1.8, "Corrected"),
+        ("true", OTHER, 0.9, "True EEG"),
     ):
         x = 1e6 * signals[key][:, scan]
         frequencies, power = welch(x, sfreq, nperseg=int(4 * sfreq))

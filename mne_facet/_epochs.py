@@ -1,10 +1,14 @@
 """Volumes and slices as epochs, for the steps that work on them."""
 
+from functools import partial
+
 import numpy as np
 
 from ._base import pick_channels
-from ._events import overlaps_bad
+from ._events import get_runs, overlaps_bad
+from .signal.averaging import moving_weights
 from .signal.epochs import EpochGrid
+from .signal.template import subtract_templates
 
 
 def all_grids(raw, runs, level):
@@ -109,3 +113,27 @@ def strongest_signals(raw, n_channels, picks=None):
     strength = np.nan_to_num([np.diff(raw[p, minute][0]).std() for p in picks])
     strongest = np.asarray(picks)[np.argsort(-strength, kind="stable")[:n_channels]]
     return raw.get_data(strongest)
+
+
+def without_volumes(raw, x, description, *, name):
+    """Signals without the average of the 30 volumes around each: a rough correction.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording with annotated volumes.
+    x : array, shape (n_channels, n_times)
+        Signals at its samples.
+    description : str
+        Description of the volume annotations.
+    name : str
+        Who asks, for the error.
+
+    Returns
+    -------
+    corrected : array, shape (n_channels, n_times)
+        A copy.
+    """
+    grids = all_grids(raw, get_runs(raw, description, name=name), "volume")
+    weights = [partial(moving_weights, window=30) for _ in grids]
+    return np.array([subtract_templates(channel, grids, weights) for channel in x])

@@ -169,7 +169,7 @@ def all_files(output, fmt):
     return [output.with_suffix(suffix) for suffix in EXTENSIONS[fmt]]
 
 
-def write_file(raw, output, fmt, describe=None):
+def write_file(raw, output, fmt, describe=None, also=None):
     """Write a recording so that it is there completely or not at all.
 
     Parameters
@@ -182,10 +182,14 @@ def write_file(raw, output, fmt, describe=None):
         As in :func:`correct_files`.
     describe : callable | None
         Takes the files written, returns the text of a JSON file beside them.
+    also : callable | None
+        Takes the path of the main file, writes others beside it.
     """
     with temporary_folder(output) as folder:
         main = Path(folder) / output.name
         _WRITERS[fmt](raw, main)
+        if also is not None:
+            also(main)
         others = sorted(file for file in Path(folder).iterdir() if file != main)
         sidecar = []
         if describe is not None:

@@ -13,6 +13,7 @@ from joblib import effective_n_jobs
 
 from ._base import ChannelTransformer, RawTransformer
 from ._files import read_file
+from ._segments import low_rate_step
 from .blockwise import chains
 
 # Python with MNE and what it imports (measured)
@@ -22,6 +23,8 @@ _LARGE = 32e6
 # copies of the data that MNE's exporters make (measured)
 _COPIES_TO_WRITE = {"fif": 0.0, "brainvision": 2.5, "edf": 1.5, "eeglab": 1.5}
 # seconds for opening and closing a file, and per sample for reading and writing it
+# figures and their page
+_PAGE = 150e6
 _SECONDS_PER_FILE = 0.2
 _SECONDS_PER_SAMPLE = 15e-9
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
@@ -35,7 +38,7 @@ class Memory(NamedTuple):
     base : float
         The process, before there is any data.
     data : float
-        The recording; 0 if it stays on disk.
+        The recording; 0 if it stays on disk; what a page shows of it.
     working : float
         Channels under way.
     writing : float
@@ -61,6 +64,7 @@ def estimate_memory(
     fmt="fif",
     reader=None,
     on_disk=False,
+    report=False,
 ):
     """Estimate what :func:`correct_files` needs for one recording.
 
@@ -80,6 +84,8 @@ def estimate_memory(
         As in :func:`correct_files`.
     on_disk : bool
         Whether the data stay in a file.
+    report : bool
+        Whether a page with figures is made.
 
     Returns
     -------
@@ -103,9 +109,12 @@ def estimate_memory(
         _arrays(steps, n_channels, n_jobs, on_disk, channel < _LARGE)
         for steps in chains(estimator)
     )
+    data = 0.0 if on_disk else channel * n_channels
+    if report:
+        data += _PAGE + channel * (4 + 2 * n_channels / low_rate_step(source))
     return Memory(
         _BASE,
-        0.0 if on_disk else channel * n_channels,
+        data,
         float(channel * arrays),
         _COPIES_TO_WRITE[fmt] * channel * n_channels,
     )

@@ -1,5 +1,6 @@
 """What runs where: files at a time, channels at a time, data in memory or on disk."""
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,12 +90,12 @@ def _gigabytes(n_bytes):
     return f"{n_bytes / 1e9:.2f}GB"
 
 
-def make_plan(estimator, sources, n_jobs, memory_limit, fmt, reader):
+def make_plan(estimator, sources, n_jobs, memory_limit, fmt, reader, report=False):
     """Decide how many files and channels run at a time.
 
     Parameters
     ----------
-    estimator, n_jobs, memory_limit, fmt, reader
+    estimator, n_jobs, memory_limit, fmt, reader, report
         As in :func:`correct_files`.
     sources : list of pathlib.Path
         The recordings.
@@ -114,21 +115,22 @@ def make_plan(estimator, sources, n_jobs, memory_limit, fmt, reader):
             raws[source] = read_file(source, reader, preload=False)
         except OSError as exc:
             errors[source] = str(exc)
-    n_workers, together, each, reason = _share(estimator, raws, n_jobs, limit, fmt)
+    need = partial(estimate_memory, estimator, fmt=fmt, report=report)
+    n_workers, together, each, reason = _share(estimator, need, raws, n_jobs, limit)
     files = []
     for source in sources:
         if source in errors:
             file = FilePlan(error=errors[source])
         elif source in together:
-            file = _fit(estimator, raws[source], 1, each, fmt)
+            file = _fit(need, raws[source], 1, each, fmt)
         else:
-            file = _fit(estimator, raws[source], n_jobs, limit, fmt)
+            file = _fit(need, raws[source], n_jobs, limit, fmt)
         beside = source in together and file.error is None
         files.append(file._replace(source=source, together=beside))
     return Plan(files, n_workers, limit, reason)
 
 
-def _share(estimator, raws, n_jobs, limit, fmt):
+def _share(estimator, need, raws, n_jobs, limit):
     """Files at a time, which ones, memory of each of these, and why."""
     if n_jobs == 1:
         return 1, set(), limit, "one file and one channel at a time: n_jobs is 1"
@@ -139,15 +141,12 @@ def _share(estimator, raws, n_jobs, limit, fmt):
     if seconds < _WORTHWHILE:
         reason = f"one file at a time: {seconds:.1f} s of work, too little for more"
         return 1, set(), limit, reason
-    need = {
-        source: estimate_memory(estimator, raw, 1, fmt=fmt).total
-        for source, raw in raws.items()
-    }
+    totals = {source: need(raw, 1).total for source, raw in raws.items()}
     # few large files use more of the jobs for their channels
     fewest = max(2, n_jobs // 2)
     for n_workers in range(min(n_jobs, len(raws)), fewest - 1, -1):
         each = limit / n_workers
-        small = {source for source, total in need.items() if total <= each}
+        small = {source for source, total in totals.items() if total <= each}
         if len(small) >= n_workers:
             reason = f"{n_workers} files at a time, one channel at a time in each"
             if len(small) < len(raws):
@@ -156,10 +155,10 @@ def _share(estimator, raws, n_jobs, limit, fmt):
     return 1, set(), limit, f"one file at a time, {n_jobs} channels at a time"
 
 
-def _fit(estimator, raw, n_jobs, limit, fmt):
+def _fit(need, raw, n_jobs, limit, fmt):
     """Take the fastest settings that need no more memory than the limit."""
     for jobs, on_disk in _settings(n_jobs, fmt):
-        memory = estimate_memory(estimator, raw, jobs, fmt=fmt, on_disk=on_disk).total
+        memory = need(raw, jobs, on_disk=on_disk).total
         if memory <= limit:
             error = None
             break

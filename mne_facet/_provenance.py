@@ -162,6 +162,13 @@ def is_untouched(file, sidecar):
     return file.suffix == ".json" or sizes.get(file.name) == file.stat().st_size
 
 
+def is_listed(file, sidecar):
+    """Whether the sidecar tells of a file with this name."""
+    return sidecar is not None and any(
+        known["name"] == file.name for known in sidecar["Outputs"]
+    )
+
+
 def is_up_to_date(source, sidecar, request):
     """Whether the sidecar tells of the same recording and the same request."""
     if sidecar["Request"] != request or sidecar["Sources"][0]["name"] != source.name:

@@ -13,6 +13,7 @@ from ._events import (
     overlaps_bad,
     usable_samples,
 )
+from .signal.locked import without_events
 from .signal.spectra import band_pass
 
 # seconds around volumes that are not quiet, and quiet ones that are needed
@@ -21,6 +22,8 @@ _LEAST_QUIET = 4.0
 _LEAST_EVENTS = 8
 # Hz; plenty for EEG
 _LOW_RATE = 500.0
+# channels that are read at a time
+AT_A_TIME = 8
 
 
 class NotAvailable(ValueError):
@@ -37,12 +40,15 @@ class Scan(NamedTuple):
         nothing that is marked BAD in either.
     period, slice_period : float
         TR and distance of the slices in samples.
+    is_regular : bool
+        Whether all runs have the same TR and slices.
     """
 
     running: np.ndarray
     quiet: np.ndarray
     period: float
     slice_period: float
+    is_regular: bool
 
 
 def find_scan(raw, description):
@@ -61,12 +67,10 @@ def find_scan(raw, description):
             # a sample more, for volumes that touch
             running[max(0, start) : stop + 1] = True
             near[max(0, start - guard) : stop + guard] = True
-    return Scan(
-        running & usable,
-        ~near & usable,
-        float(np.median([run.period for run in runs])),
-        float(np.median([run.slice_period for run in runs])),
-    )
+    periods = np.array([(run.period, run.slice_period) for run in runs])
+    period, slice_period = np.median(periods, axis=0).tolist()
+    is_regular = bool(np.allclose(periods, [period, slice_period], rtol=1e-3))
+    return Scan(running & usable, ~near & usable, period, slice_period, is_regular)
 
 
 def pick_eeg(raw, picks=None):
@@ -100,6 +104,12 @@ def pick_pair(raw, clean, picks=None):
     return pick_eeg(raw, picks)
 
 
+def pick_scan(raw, clean, picks, description):
+    """Channels of a recording and its correction, and when the scanner ran."""
+    picks = pick_pair(raw, clean, picks)
+    return picks, find_scan(annotated(raw, clean, description), description)
+
+
 def annotated(raw, clean, description):
     """Whichever of the two has the annotations, the corrected one first."""
     return clean if description in clean.annotations.description else raw
@@ -124,6 +134,25 @@ def regular_epochs(raw, description):
     return starts, length
 
 
+def finite_data(raw, picks, start=0, stop=None):
+    """Samples of channels, in V; an error where they are NaN or infinite."""
+    data = raw.get_data(picks, start, stop)
+    for pick, x in zip(picks, data, strict=True):
+        if not np.isfinite(x).all():
+            raise ValueError(
+                f"{raw.ch_names[pick]} holds NaN or Inf. Interpolate these samples or "
+                "leave the channel out with picks=."
+            )
+    return data
+
+
+def without_beats(raw, x, description):
+    """Signals without what all channels show at heart beats: a rough correction."""
+    starts, length = regular_epochs(raw, description)
+    early = starts - 0.1 * length
+    return without_events(x, early, int(1.2 * length), raw.info["sfreq"])
+
+
 def pieces_of(raw, picks, mask, l_freq=None, h_freq=None):
     """Uninterrupted parts of 1 s or more, each filtered by itself.
 
@@ -146,7 +175,7 @@ def pieces_of(raw, picks, mask, l_freq=None, h_freq=None):
     borders = np.flatnonzero(np.diff(np.r_[False, mask, False]))
     sfreq = raw.info["sfreq"]
     return [
-        band_pass(raw.get_data(picks, start, stop), sfreq, l_freq, h_freq)
+        band_pass(finite_data(raw, picks, start, stop), sfreq, l_freq, h_freq)
         for start, stop in zip(borders[::2], borders[1::2], strict=True)
         if stop - start >= sfreq
     ]
@@ -164,23 +193,25 @@ def quiet_pieces(raw, picks, scan, l_freq=None, h_freq=None):
     return pieces
 
 
+def low_rate_step(raw):
+    """Of how many samples the low rate keeps one."""
+    return max(1, int(raw.info["sfreq"] // _LOW_RATE))
+
+
 def low_rate(raw, picks):
     """Recording of some channels, as EEG, at 500 Hz or little more.
 
     The annotations keep their times from the first sample, which becomes sample 0.
     """
-    sfreq = raw.info["sfreq"]
-    step = max(1, int(sfreq // _LOW_RATE))
+    sfreq, step = raw.info["sfreq"], low_rate_step(raw)
     h_freq = 0.4 * sfreq / step if step > 1 else None
     data = np.empty((len(picks), -(-raw.n_times // step)))
-    for row, pick in enumerate(picks):
-        x = raw.get_data([pick])[0]
-        if not np.isfinite(x).all():
-            raise ValueError(
-                f"{raw.ch_names[pick]} holds NaN or Inf. Interpolate these samples or "
-                "leave the channel out with picks=."
-            )
-        data[row] = band_pass(x, sfreq, None, h_freq)[::step]
+    # in files, channels lie side by side
+    at_a_time = 1 if raw.preload else AT_A_TIME
+    for first in range(0, len(picks), at_a_time):
+        rows = finite_data(raw, picks[first : first + at_a_time])
+        for row, x in enumerate(rows, first):
+            data[row] = band_pass(x, sfreq, None, h_freq)[::step]
     info = mne.create_info([raw.ch_names[p] for p in picks], sfreq / step, "eeg")
     small = mne.io.RawArray(data, info, verbose="ERROR")
     origin, old = raw.first_time, raw.annotations

@@ -32,11 +32,13 @@ from ._files import (
 )
 from ._log import captured_log
 from ._memory import peak_memory, reset_peak_memory
+from ._pages import evaluate_output, page_of, write_study
 from ._plan import FilePlan, make_plan
 from ._provenance import (
     describe_files,
     describe_value,
     is_complete,
+    is_listed,
     is_untouched,
     is_up_to_date,
     make_sidecar,
@@ -46,6 +48,7 @@ from ._provenance import (
     write_dataset_description,
 )
 from .blockwise import Blockwise, with_n_jobs
+from .report import snapshot
 from .triggers import trigger_report
 
 
@@ -72,7 +75,8 @@ class FileResult(NamedTuple):
         system does not say.
     metrics : dict
         Numbers that tell what was done: ``n_volumes``, ``n_restored``, ``n_dropped``,
-        ``rms_before`` and ``rms_after`` (uV, median over channels).
+        ``rms_before`` and ``rms_after`` (uV, median over channels); with a report
+        those of :func:`evaluate` as well.
     """
 
     source: Path
@@ -97,7 +101,8 @@ class _Job:
     overwrite: bool
     reader: object
     request: dict
-    plan: FilePlan | None
+    report: bool
+    plan: FilePlan | None = None
 
 
 def correct_files(
@@ -111,6 +116,7 @@ def correct_files(
     desc="facet",
     overwrite=False,
     on_error="continue",
+    report=False,
     progress=True,
     reader=None,
     verbose=None,
@@ -145,6 +151,10 @@ def correct_files(
     on_error : "continue" | "raise"
         What to do if a file cannot be corrected: go on with the next one and say so
         in its result, or stop.
+    report : bool
+        Whether to write a page with figures and metrics (HTML) beside each output, and
+        one for all outputs below `out_dir` that have one and the same `desc`; see
+        :func:`add_to_report`. Outputs that lack theirs are made anew.
     progress : bool
         Whether to show a progress bar.
     reader : callable | None
@@ -224,7 +234,7 @@ def correct_files(
         "versions": {name: versions()[name] for name in ("mne_facet", "mne")},
     }
     jobs = [
-        _Job(estimator, source, output, fmt, overwrite, reader, request, None)
+        _Job(estimator, source, output, fmt, overwrite, reader, request, report)
         for source, output in zip(sources, outputs, strict=True)
     ]
     with mne.use_log_level(verbose):
@@ -232,7 +242,11 @@ def correct_files(
         rest = [job for job in jobs if job.source not in results]
         if rest:
             _run(rest, results, n_jobs, memory_limit, on_error, progress)
-    return [results[source] for source in sources]
+        results = [results[source] for source in sources]
+        if report:
+            failed = {r.source.name: r.error for r in results if r.error}
+            logger.info(f"Report of all files: {write_study(out_dir, desc, failed)}")
+    return results
 
 
 def plan(
@@ -243,12 +257,13 @@ def plan(
     memory_limit=None,
     fmt="fif",
     reader=None,
+    report=False,
 ):
     """Say what :func:`correct_files` would run where, from the headers of the files.
 
     Parameters
     ----------
-    estimator, files, n_jobs, memory_limit, fmt, reader
+    estimator, files, n_jobs, memory_limit, fmt, reader, report
         As in :func:`correct_files`.
 
     Returns
@@ -261,7 +276,8 @@ def plan(
     >>> from mne_facet import plan, recipe
     >>> print(plan(recipe(), "sub-*/eeg/*_eeg.vhdr", n_jobs=4))  # doctest: +SKIP
     """
-    return make_plan(estimator, find_files(files), n_jobs, memory_limit, fmt, reader)
+    files = find_files(files)
+    return make_plan(estimator, files, n_jobs, memory_limit, fmt, reader, report)
 
 
 def _check_options(fmt, desc, on_error):
@@ -374,6 +390,7 @@ def _skip(jobs):
             not job.overwrite
             and sidecar is not None
             and is_complete(job.output, sidecar)
+            and (is_listed(page_of(job.output), sidecar) or not job.report)
             and is_up_to_date(job.source, sidecar, job.request)
         ):
             results[job.source] = FileResult(
@@ -394,6 +411,7 @@ def _run(jobs, results, n_jobs, memory_limit, on_error, progress):
         memory_limit,
         first.fmt,
         first.reader,
+        first.report,
     )
     logger.info(f"{len(jobs)} file(s) to correct, {plan.reason}")
     jobs = [replace(job, plan=part) for job, part in zip(jobs, plan.files, strict=True)]
@@ -516,14 +534,20 @@ def _read_correct_write(job, log):
         store = Path(folder) / "data" if plan.on_disk else None
         raw = read_file(job.source, job.reader, store=store)
         source = describe_files(source_files(job.source, raw))
-        before = _rms(raw)
+        before, sfreq = _rms(raw), raw.info["sfreq"]
+        small = snapshot(raw) if job.report else None
         raw = correction.fit_transform(raw)
-        metrics = {"rms_before": before, "rms_after": _rms(raw)}
+        metrics, write_page = {"rms_before": before, "rms_after": _rms(raw)}, None
         triggers = []
         if "TR" in raw.annotations.description:
             triggers = list(trigger_report(raw))
             for name in ("n_volumes", "n_restored", "n_dropped"):
                 metrics[name] = sum(run[name] for run in triggers)
+        if job.report:
+            text = repr(job.estimator)
+            name = job.source.name
+            row, write_page = evaluate_output(small, raw, name, text, sfreq)
+            metrics |= row
         describe = partial(
             make_sidecar,
             source,
@@ -532,14 +556,17 @@ def _read_correct_write(job, log):
             Metrics=metrics,
             Log=log,
         )
-        write_file(raw, output, job.fmt, describe)
+        if is_listed(page_of(output), read_sidecar(output)):
+            page_of(output).unlink(missing_ok=True)
+        write_file(raw, output, job.fmt, describe, write_page)
     return metrics
 
 
 def _check_existing(job):
     """Refuse to replace what was not written here, or was changed afterwards."""
     sidecar = read_sidecar(job.output)
-    for file in [*all_files(job.output, job.fmt), job.output.with_suffix(".json")]:
+    files = [*all_files(job.output, job.fmt), job.output.with_suffix(".json")]
+    for file in files + [page_of(job.output)] * job.report:
         if file.exists() and not job.overwrite and not is_untouched(file, sidecar):
             raise FileExistsError(
                 f"{file} exists and was not written by mne_facet, or was changed "

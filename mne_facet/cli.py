@@ -12,9 +12,12 @@ from . import __version__
 from ._demo import run_demo
 from ._events import describe_annotations
 from ._files import read_file
+from ._pages import study_page
 from .batch import correct_files, find_files, plan
 from .benchmark import benchmark_scaling, plot_scaling
+from .evaluation import Comparison, evaluate
 from .recipes import recipe
+from .report import add_to_report
 from .triggers import TriggerAligner, TriggerDetector, trigger_report
 
 _EXAMPLES = """\
@@ -105,6 +108,11 @@ def _parser():
         help="make up-to-date outputs anew, replace files of others",
     )
     correct.add_argument(
+        "--report",
+        action="store_true",
+        help="write a page with figures and metrics for each file, and one for all",
+    )
+    correct.add_argument(
         "--n-jobs",
         type=int,
         metavar="N",
@@ -133,6 +141,20 @@ def _parser():
     )
     check.add_argument("file", metavar="FILE", help="recording to look at")
     _add_trigger_options(check)
+
+    evaluation = _add_command(
+        commands,
+        "evaluate",
+        _evaluate,
+        "measure what a correction left and what it cost",
+        "mne-facet evaluate sub-01_eeg.vhdr derivatives/sub-01_desc-facet_eeg.fif",
+    )
+    evaluation.add_argument("before", metavar="BEFORE", help="recording as it was")
+    evaluation.add_argument("after", metavar="AFTER", help="the same, corrected")
+    _add_trigger_options(evaluation)
+    evaluation.add_argument(
+        "--report", metavar="FILE", help="page with figures (HTML) to write"
+    )
 
     benchmark = _add_command(
         commands,
@@ -256,6 +278,7 @@ def _correct(args):
                 n_jobs=args.n_jobs,
                 memory_limit=args.memory_limit,
                 fmt=args.format,
+                report=args.report,
             )
         )
         return 0
@@ -268,6 +291,7 @@ def _correct(args):
         fmt=args.format,
         desc=args.desc,
         overwrite=args.overwrite,
+        report=args.report,
     )
     for result in results:
         if result.status == "skipped":
@@ -287,6 +311,8 @@ def _correct(args):
     )
     skipped = f", {n_skipped} up to date" if n_skipped else ""
     print(f"{n_ok} of {len(results)} files corrected{skipped}.")
+    if args.report:
+        print(f"Report  {study_page(args.out, args.desc)}")
     return int(n_ok + n_skipped < len(results))
 
 
@@ -316,6 +342,33 @@ def _check(args):
         raw = TriggerAligner(verbose="INFO").fit_transform(raw)
     print(f"\nAfter alignment with the artifact:\n{trigger_report(raw)}")
     _print_log("Alignment", log, skip=None)
+    return 0
+
+
+def _evaluate(args):
+    raw, clean = read_file(args.before), read_file(args.after)
+    if args.triggers or args.stim_channel:
+        detector = TriggerDetector(
+            args.triggers,
+            stim_channel=args.stim_channel,
+            n_slices=args.slices,
+            multiband_factor=args.multiband,
+            tr=args.tr,
+        )
+        raw = TriggerAligner().fit_transform(detector.fit_transform(raw))
+    if args.report:
+        report = mne.Report(title=args.after)
+        row = add_to_report(report, raw, clean)
+        report.save(args.report, open_browser=False, overwrite=True)
+    else:
+        row = evaluate(raw, clean)
+    print(Comparison([{"name": "", **row}]))
+    print(f"\n{row['grade_reason']}")
+    lacking = {row[f"{key}_reason"] for key, value in row.items() if value is None}
+    for reason in sorted(lacking):
+        print(f"Not available (-): {reason}")
+    if args.report:
+        print(f"Report  {args.report}")
     return 0
 
 

@@ -1,65 +1,90 @@
 """All metrics of a correction in one row, and rows of several corrections."""
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import mne
 import numpy as np
+from mne.utils import logger
 from sklearn.base import clone
 
 from . import metrics
-from ._segments import NotAvailable, low_rate, pick_pair, truth_data
+from ._epochs import without_volumes
+from ._segments import (
+    AT_A_TIME,
+    NotAvailable,
+    find_scan,
+    low_rate,
+    pick_pair,
+    truth_data,
+    without_beats,
+)
 from .score import score_terms
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """One line of the table."""
 
     key: str
     label: str
-    form: str = "{:.2f}"
+    form: str
+    ideal: str
 
 
-_ROWS = [
-    _Row("grade", "Grade", "{}"),
-    _Row("score", "Estimated SNR (dB)", "{:.1f}"),
-    _Row("eeg_lost", "EEG lost or invented (%)", "{:.1f}"),
-    _Row("residual", "Artifact left (uV)"),
-    _Row("snr", "SNR against the truth (dB)", "{:.1f}"),
-    _Row("correlation", "Correlation with the truth", "{:.3f}"),
-    _Row("gain", "Gain of the truth", "{:.3f}"),
-    _Row("alpha_kept", "Alpha of the truth kept (%)", "{:.1f}"),
-    _Row("kept_delta", "Delta, scan over quiet (%)", "{:.0f}"),
-    _Row("kept_theta", "Theta, scan over quiet (%)", "{:.0f}"),
-    _Row("kept_alpha", "Alpha, scan over quiet (%)", "{:.0f}"),
-    _Row("kept_beta", "Beta, scan over quiet (%)", "{:.0f}"),
-    _Row("amplitude_before", "Peak to peak, before (uV)", "{:.0f}"),
-    _Row("amplitude_after", "Peak to peak, after (uV)", "{:.1f}"),
-    _Row("amplitude_quiet", "Peak to peak, quiet (uV)", "{:.1f}"),
-    _Row("rms_ratio", "RMS before / after"),
-    _Row("rms_residual", "RMS after / quiet"),
-    _Row("excess_power", "Excess power over quiet"),
-    _Row("fft_delta", "Amplitude 0.8-4 Hz to quiet (%)", "{:+.0f}"),
-    _Row("fft_theta", "Amplitude 4-8 Hz to quiet (%)", "{:+.0f}"),
-    _Row("fft_alpha", "Amplitude 8-12 Hz to quiet (%)", "{:+.0f}"),
-    _Row("fft_beta", "Amplitude 12-24 Hz to quiet (%)", "{:+.0f}"),
-    _Row("slice_attenuation", "Slice harmonics, attenuation (dB)", "{:.1f}"),
-    _Row("slice_excess", "Slice harmonics, largest (dB)", "{:+.1f}"),
-    _Row("slice_notch", "Slice harmonics, smallest (dB)", "{:+.1f}"),
-    _Row("volume_excess", "Volume harmonics, mean (dB)", "{:+.1f}"),
-    _Row("volume_locked_before", "In step with volumes, before (uV)", "{:.1f}"),
-    _Row("volume_locked", "In step with volumes, after (uV)"),
-    _Row("volume_share", "In step with volumes, after (%)", "{:.1f}"),
-    _Row("pulse_locked_before", "In step with beats, before (uV)", "{:.1f}"),
-    _Row("pulse_locked", "In step with beats, after (uV)"),
-    _Row("pulse_share", "In step with beats, after (%)", "{:.1f}"),
-    _Row("pulse_residual", "Mean beat after / before (%)", "{:.1f}"),
-    _Row("inps", "INPS (dB)", "{:.1f}"),
-    _Row("outside_change", "Change where no scanner ran (uV)"),
-    _Row("seconds", "Time (s)"),
+ROWS = [
+    Row("grade", "Grade", "{}", "good"),
+    Row("score", "Estimated SNR (dB)", "{:.1f}", "above 10"),
+    Row("eeg_lost", "EEG lost or invented (%)", "{:.1f}", "0"),
+    Row("residual", "Artifact left (uV)", "{:.2f}", "0"),
+    Row("snr", "SNR against the truth (dB)", "{:.1f}", "above 10"),
+    Row("correlation", "Correlation with the truth", "{:.3f}", "1"),
+    Row("gain", "Gain of the truth", "{:.3f}", "1"),
+    Row("alpha_kept", "Alpha of the truth kept (%)", "{:.1f}", "100"),
+    Row("kept_delta", "Delta, scan over quiet (%)", "{:.0f}", "100"),
+    Row("kept_theta", "Theta, scan over quiet (%)", "{:.0f}", "100"),
+    Row("kept_alpha", "Alpha, scan over quiet (%)", "{:.0f}", "100"),
+    Row("kept_beta", "Beta, scan over quiet (%)", "{:.0f}", "100"),
+    Row("amplitude_before", "Peak to peak, before (uV)", "{:.0f}", ""),
+    Row("amplitude_after", "Peak to peak, after (uV)", "{:.1f}", "as quiet"),
+    Row("amplitude_quiet", "Peak to peak, quiet (uV)", "{:.1f}", ""),
+    Row("rms_ratio", "RMS before / after", "{:.2f}", "RMS before / EEG"),
+    Row("rms_residual", "RMS after / quiet", "{:.2f}", "1"),
+    Row("excess_power", "Excess power over quiet", "{:.2f}", "0"),
+    Row("fft_delta", "Amplitude 0.8-4 Hz to quiet (%)", "{:+z.0f}", "0"),
+    Row("fft_theta", "Amplitude 4-8 Hz to quiet (%)", "{:+z.0f}", "0"),
+    Row("fft_alpha", "Amplitude 8-12 Hz to quiet (%)", "{:+z.0f}", "0"),
+    Row("fft_beta", "Amplitude 12-24 Hz to quiet (%)", "{:+z.0f}", "0"),
+    Row(
+        "slice_attenuation",
+        "Slice harmonics, attenuation (dB)",
+        "{:.1f}",
+        "down to the EEG",
+    ),
+    Row("slice_excess", "Slice harmonics, largest (dB)", "{:+z.1f}", "0"),
+    Row("slice_notch", "Slice harmonics, smallest (dB)", "{:+z.1f}", "0"),
+    Row("volume_excess", "Volume harmonics, mean (dB)", "{:+z.1f}", "0"),
+    Row("volume_locked_before", "In step with volumes, before (uV)", "{:.1f}", ""),
+    Row("volume_locked", "In step with volumes, after (uV)", "{:.2f}", "0"),
+    Row("volume_share", "In step with volumes, after (%)", "{:.1f}", "0"),
+    Row("pulse_locked_before", "In step with beats, before (uV)", "{:.1f}", ""),
+    Row("pulse_locked", "In step with beats, after (uV)", "{:.2f}", "0"),
+    Row("pulse_share", "In step with beats, after (%)", "{:.1f}", "0"),
+    Row(
+        "pulse_residual", "Mean beat after / before (%)", "{:.1f}", "what chance leaves"
+    ),
+    Row("inps", "INPS (dB)", "{:.1f}", "down to the EEG"),
+    Row(
+        "outside_change",
+        "Change where no scanner ran (uV)",
+        "{:.2f}",
+        "0 without pulse",
+    ),
+    Row("seconds", "Time (s)", "{:.2f}", ""),
 ]
 
-_LABELS = {row.key: row.label for row in _ROWS}
+_LABELS = {row.key: row.label for row in ROWS}
 
 
 class _Limit(NamedTuple):
@@ -112,13 +137,18 @@ def evaluate(
     """All metrics of a correction, as one row of a table.
 
     Each value is the median over channels of a function of :mod:`mne_facet.metrics`,
-    where formula, unit, ideal value and what it takes for good are told.
+    where formula, unit, ideal value and what it takes for good are told; at 500 Hz or
+    little more, below 0.4 times that. Flat channels do not count. What pulse metrics
+    call "before" is after a rough correction of the volumes, an average of 30. Where a
+    correction has changed the quiet part and heart beats are known, that part is
+    compared with after a rough correction of the beats.
 
     Parameters
     ----------
     raw, clean : mne.io.Raw
         The recording before and after the correction, with the same channels and
-        samples. Volumes and heart beats may be annotated in either.
+        samples. Volumes, heart beats and BAD spans may be annotated in either; of
+        those that both have under the same description, those of `clean` count.
     truth : mne.io.Raw | array, shape (n_all_channels, n_times) | None
         What `clean` should be, in V, if it is known.
     estimator : estimator | None
@@ -140,7 +170,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        If channels, samples or the shape of the truth differ.
+        If channels, samples or the shape of the truth differ, if data are NaN or Inf,
+        or if all channels are flat.
 
     Examples
     --------
@@ -152,27 +183,19 @@ def evaluate(
     ('good', True, None)
     """
     picks = pick_pair(raw, clean, picks)
-    before, after = low_rate(raw, picks), low_rate(clean, picks)
-    known = {description, beats} & set(after.annotations.description)
-    old, new = (before, after) if known else (after, before)
-    old.set_annotations(new.annotations)
-    measures = _measures(before, after, description, beats)
     if truth is not None:
-        info = clean.info.copy()
-        true = mne.io.RawArray(truth_data(clean, truth), info, verbose="ERROR")
-        true = low_rate(true, picks)
-        measures.append((_TRUTH, lambda: _against(after, true, description)))
+        data = truth_data(clean, truth)
+        truth = mne.io.RawArray(data, clean.info.copy(), verbose="ERROR")
+    descriptions = {"volumes": description, "beats": beats}
+    row, reasons = _summaries(raw, clean, truth, picks, descriptions)
     if estimator is not None:
         options = {"picks": picks, "description": description, "beats": beats}
-        measures.append((_SCORE, lambda: _rated(estimator, raw, clean, options)))
-    row, reasons = {}, {}
-    for keys, measure in measures:
         try:
-            values = np.median(np.reshape(measure(), (-1, len(keys))), axis=0)
-            row.update(zip(keys, values.tolist(), strict=True))
+            score, lost, residual = score_terms(estimator, raw, clean, **options)
+            row |= {"score": score, "eeg_lost": 100 * lost, "residual": residual}
         except NotAvailable as error:
-            row.update(dict.fromkeys(keys))
-            reasons.update({f"{key}_reason": str(error) for key in keys})
+            row |= dict.fromkeys(_SCORE)
+            reasons |= _reasons(_SCORE, error)
     return {**_grade(row), **row, **reasons}
 
 
@@ -182,56 +205,146 @@ _KEPT = ("kept_delta", "kept_theta", "kept_alpha", "kept_beta")
 _FFT = ("fft_delta", "fft_theta", "fft_alpha", "fft_beta")
 
 
-def _measures(raw, clean, description, beats):
-    """Keys, and functions that return a value for each, or a row for each channel."""
-    both, tr, pulse = (raw, clean), {"description": description}, {"description": beats}
-    quiet = {**tr, "when": "quiet"}
-    return [
-        (_KEPT, lambda: metrics.power_kept(*both, **tr)),
-        (("amplitude_before",), lambda: metrics.artifact_amplitude(raw, **tr)),
-        (("amplitude_after",), lambda: metrics.artifact_amplitude(clean, **tr)),
-        (("amplitude_quiet",), lambda: metrics.artifact_amplitude(raw, **quiet)),
-        (("rms_ratio",), lambda: metrics.rms_ratio(*both, **tr)),
-        (("rms_residual",), lambda: metrics.rms_residual(*both, **tr)),
-        (("excess_power",), lambda: metrics.excess_power(*both, **tr)),
-        (_FFT, lambda: metrics.fft_deviation(*both, **tr)),
-        (
-            ("slice_attenuation",),
-            lambda: metrics.line_attenuation(*both, **tr).mean(axis=1),
-        ),
-        (
-            ("slice_excess", "slice_notch"),
-            lambda: _extremes(metrics.line_excess(clean, **tr)),
-        ),
-        (
-            ("volume_excess",),
-            lambda: metrics.line_excess(clean, "volume", **tr).mean(axis=1),
-        ),
-        (("volume_locked_before",), lambda: metrics.locked_amplitude(raw, **tr)),
-        (("volume_locked",), lambda: metrics.locked_amplitude(clean, **tr)),
-        (("volume_share",), lambda: metrics.locked_share(clean, **tr)),
-        (("pulse_locked_before",), lambda: metrics.locked_amplitude(raw, **pulse)),
-        (("pulse_locked",), lambda: metrics.locked_amplitude(clean, **pulse)),
-        (("pulse_share",), lambda: metrics.locked_share(clean, **pulse)),
-        (("pulse_residual",), lambda: metrics.pulse_residual(*both, **pulse)),
-        (("inps",), lambda: metrics.inps(*both, **pulse)),
-        (("outside_change",), lambda: metrics.outside_change(*both, **tr)),
-    ]
+def _medians(values):
+    return np.median(values, axis=0)
 
 
 def _extremes(excess):
+    """Largest and smallest of the medians of all harmonics."""
     typical = np.median(excess, axis=0)
-    return [typical.max(), typical.min()]
+    return np.array([typical.max(), typical.min()])
 
 
-def _against(clean, true, description):
-    values = metrics.against_truth(clean, true, description=description)
+def _mean_harmonic(excess):
+    return np.median(excess.mean(axis=1, keepdims=True), axis=0)
+
+
+def _against_truth(clean, truth, description):
+    values = metrics.against_truth(clean, truth, description=description)
     return np.transpose([values[key] for key in _TRUTH])
 
 
-def _rated(estimator, raw, clean, options):
-    score, lost, residual = score_terms(estimator, raw, clean, **options)
-    return [score, 100 * lost, residual]
+class _Measure(NamedTuple):
+    """Keys of the row, the metric, what it is of, and the summary of its channels."""
+
+    keys: tuple
+    metric: Callable
+    of: tuple = ("raw", "clean")
+    events: str = "volumes"
+    options: dict = {}
+    summary: Callable = _medians
+
+
+_RAW, _CLEAN, _ROUGH, _REFERENCE = ("raw",), ("clean",), ("rough",), ("reference",)
+_TO_QUIET = _REFERENCE + _CLEAN
+# share of the quiet part that is changed by corrections of the pulse artifact
+_CHANGED = 0.05
+_MEASURES = [
+    _Measure(_TRUTH, _against_truth, ("clean", "truth")),
+    _Measure(_KEPT, metrics.power_kept, _TO_QUIET),
+    _Measure(("amplitude_before",), metrics.artifact_amplitude, _RAW),
+    _Measure(("amplitude_after",), metrics.artifact_amplitude, _CLEAN),
+    _Measure(
+        ("amplitude_quiet",),
+        metrics.artifact_amplitude,
+        _REFERENCE,
+        options={"when": "quiet"},
+    ),
+    _Measure(("rms_ratio",), metrics.rms_ratio),
+    _Measure(("rms_residual",), metrics.rms_residual, _TO_QUIET),
+    _Measure(("excess_power",), metrics.excess_power, _TO_QUIET),
+    _Measure(_FFT, metrics.fft_deviation, _TO_QUIET),
+    _Measure(("slice_attenuation",), metrics.line_attenuation, summary=_mean_harmonic),
+    _Measure(
+        ("slice_excess", "slice_notch"), metrics.line_excess, _CLEAN, summary=_extremes
+    ),
+    _Measure(
+        ("volume_excess",),
+        metrics.line_excess,
+        _CLEAN,
+        options={"level": "volume"},
+        summary=_mean_harmonic,
+    ),
+    _Measure(("volume_locked_before",), metrics.locked_amplitude, _RAW),
+    _Measure(("volume_locked",), metrics.locked_amplitude, _CLEAN),
+    _Measure(("volume_share",), metrics.locked_share, _CLEAN),
+    _Measure(("pulse_locked_before",), metrics.locked_amplitude, _ROUGH, "beats"),
+    _Measure(("pulse_locked",), metrics.locked_amplitude, _CLEAN, "beats"),
+    _Measure(("pulse_share",), metrics.locked_share, _CLEAN, "beats"),
+    _Measure(("pulse_residual",), metrics.pulse_residual, _ROUGH + _CLEAN, "beats"),
+    _Measure(("inps",), metrics.inps, _ROUGH + _CLEAN, "beats"),
+    _Measure(("outside_change",), metrics.outside_change),
+]
+
+
+def _summaries(raw, clean, truth, picks, descriptions):
+    """Values of the row, None where there is none, and the reasons for that."""
+    measures = [m for m in _MEASURES if truth is not None or "truth" not in m.of]
+    values, reasons, flat = {measure.keys: [] for measure in measures}, {}, []
+    for first in range(0, len(picks), AT_A_TIME):
+        group = picks[first : first + AT_A_TIME]
+        recordings = _alike(raw, clean, truth, group, descriptions)
+        varies = np.ptp(recordings["raw"].get_data(), axis=1) > 0
+        flat += [raw.ch_names[pick] for pick in group[~varies]]
+        for keys, metric, of, events, options, _ in measures:
+            given = [recordings[name] for name in of]
+            try:
+                rows = metric(*given, description=descriptions[events], **options)
+            except NotAvailable as error:
+                reasons |= _reasons(keys, error)
+            else:
+                values[keys].extend(np.reshape(rows, (len(group), -1))[varies])
+    if len(flat) == len(picks):
+        raise ValueError("All channels are flat. Check the recording and picks=.")
+    if flat:
+        logger.info(f"evaluate: flat channels are left out: {', '.join(flat)}")
+    row = {}
+    for measure in measures:
+        keys, found = measure.keys, np.array(values[measure.keys])
+        numbers = measure.summary(found).tolist() if found.size else [None] * len(keys)
+        row.update(zip(keys, numbers, strict=True))
+    return row, reasons
+
+
+def _reasons(keys, error):
+    return {f"{key}_reason": str(error) for key in keys}
+
+
+def _alike(raw, clean, truth, picks, descriptions):
+    """Some channels of the recordings at the low rate, with the same annotations.
+
+    ``rough``, a rough correction of the volumes, is what pulse metrics look at: beside
+    the gradient artifact there is no other. ``reference`` has the quiet part.
+    """
+    before, after = low_rate(raw, picks), low_rate(clean, picks)
+    known = after.annotations.description
+    only_before = ~np.isin(before.annotations.description, known)
+    after.set_annotations(after.annotations + before.annotations[only_before])
+    before.set_annotations(after.annotations)
+    recordings = {"raw": before, "clean": after, "rough": before, "reference": before}
+    if truth is not None:
+        recordings["truth"] = low_rate(truth, picks)
+    try:
+        quiet = find_scan(before, descriptions["volumes"]).quiet
+    except NotAvailable:
+        return recordings
+    rough = without_volumes(
+        before, before._data, descriptions["volumes"], name="evaluate"
+    )
+    recordings["rough"] = _with_data(before, rough)
+    changed = (after._data - before._data)[:, quiet]
+    if quiet.any() and changed.std() > _CHANGED * before._data[:, quiet].std():
+        # without its pulse artifact, which the correction has removed there as well
+        with suppress(NotAvailable):
+            data = without_beats(before, rough, descriptions["beats"])
+            recordings["reference"] = _with_data(before, data)
+    return recordings
+
+
+def _with_data(raw, data):
+    raw = raw.copy()
+    raw._data = data
+    return raw
 
 
 def _grade(row):
@@ -258,7 +371,7 @@ class Comparison(list):
     def __str__(self):
         width = max(12, *(len(row["name"]) + 2 for row in self))
         lines = [" " * 36 + "".join(row["name"].rjust(width) for row in self)]
-        for key, label, form in _ROWS:
+        for key, label, form, _ in ROWS:
             values = [row.get(key) for row in self]
             if any(value is not None for value in values):
                 cells = ["-" if v is None else form.format(v) for v in values]

@@ -347,3 +347,36 @@ def test_demo_twice_in_one_folder(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     for key in ("before", "left", "eeg", "kept", "correlation"):
         assert first.numbers[key] == second.numbers[key]
+
+
+def test_report_and_evaluation(folder, tmp_path, capsys):
+    source = str(folder / "sub-1_task-rest_eeg.vhdr")
+    args = ["--triggers", "R128", "--slices", "20"]
+    out = ["--recipe", "aas", "--out", str(tmp_path), "--report"]
+    assert main(["correct", source, *args, *out]) == 0
+    page = tmp_path / "group_desc-facet_eeg.html"
+    assert capsys.readouterr().out.splitlines()[-1] == f"Report  {page}"
+    assert "1 of 1 files corrected" in page.read_text()
+    output = tmp_path / "sub-1_task-rest_desc-facet_eeg.fif"
+    assert "<img" in output.with_suffix(".html").read_text()
+
+    assert main(["evaluate", source, str(output)]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^Grade +(good|watch|poor)$", text, re.MULTILINE)
+    assert re.search(r"^RMS before / after +[\d.]+$", text, re.MULTILINE)
+    assert re.search(r"^Not available \(-\): .*'R peak'", text, re.MULTILINE)
+    page = tmp_path / "evaluation.html"
+    assert main(["evaluate", source, source, *args, "--report", str(page)]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^Grade +poor$", text, re.MULTILINE)
+    assert text.splitlines()[-1] == f"Report  {page}"
+    assert "Mean volume" in page.read_text()
+
+
+def test_evaluation_of_what_does_not_belong_together(folder, tmp_path, capsys):
+    source = folder / "sub-1_task-rest_eeg.fif"
+    other = tmp_path / "other_eeg.fif"
+    raw = mne.io.read_raw(source, preload=True).crop(0, 10)
+    write_file(raw, other, "fif")
+    assert main(["evaluate", str(source), str(other)]) == 1
+    assert "must have the same samples" in capsys.readouterr().err

@@ -12,6 +12,7 @@ PACKAGE = Path(mne_facet.__file__).parent
 LAYERS = [
     {"_events", "_base", "_log", "_pipe", "simulate"},
     {"_epochs", "_segments", "motion"},
+    {"_event_metrics", "_spectral_metrics"},
     {
         "triggers",
         "gradient",
@@ -27,7 +28,10 @@ LAYERS = [
         "_provenance",
     },
     {"recipes", "_memory", "testing", "score"},
-    {"_plan", "evaluation"},
+    {"_plan", "evaluation", "_figures"},
+    {"_overviews"},
+    {"report"},
+    {"_pages"},
     {"batch", "benchmark"},
     {"_demo"},
     {"cli", "__init__"},

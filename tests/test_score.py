@@ -5,7 +5,6 @@ from functools import partial
 import mne
 import numpy as np
 import pytest
-from scipy.signal import butter, sosfiltfilt
 from scipy.stats import spearmanr
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -14,16 +13,17 @@ from sklearn.preprocessing import FunctionTransformer
 from mne_facet import (
     AAS,
     OBS,
-    LowRank,
+    PulseAAS,
+    PulseOBS,
     TriggerDetector,
     correction_score,
+    recipe,
     simulate_raw,
     split_raw,
 )
 from mne_facet._events import get_beats, get_runs
 from mne_facet.metrics import NotAvailable, against_truth
 from mne_facet.score import probe, score_terms
-from mne_facet.signal.align import gather
 from mne_facet.signal.locked import (
     complete_epochs,
     jumble,
@@ -69,11 +69,11 @@ def _half_the_channels(raw, correct):
 def _gradient_corrections():
     """Corrections by name: those that anyone would use, all others, and saboteurs."""
     aas = AAS(20, level="volume").transform
-    honest = {f"volume {w}": AAS(w, level="volume").transform for w in (10, 14, 20, 30)}
+    honest = {f"volume {w}": AAS(w, level="volume").transform for w in (10, 14, 20)}
     honest["both"] = AAS(level="both").transform
-    honest["farm"] = AAS(weights="farm", level="volume").transform
     honest["median"] = AAS(weights="median", level="volume").transform
-    honest["low rank"] = LowRank().transform
+    for name in ("default", "aas", "allen", "fastr", "facet", "farm"):
+        honest[name] = recipe(name, triggers="R128", n_slices=20).fit_transform
     honest["obs"] = make_pipeline(AAS(20, level="volume"), OBS()).fit_transform
     honest["low-pass 40"] = _then(aas, _filtered, None, 40)
     honest["low-pass 30"] = _then(aas, _filtered, None, 30)
@@ -94,70 +94,29 @@ def _gradient_corrections():
     saboteurs["low-pass 5"] = _then(aas, _filtered, None, 5)
     saboteurs["high-pass 4"] = _then(aas, _filtered, 4, None)
     saboteurs["tenth"] = _then(aas, _scaled, 0.1)
-    components = make_pipeline(AAS(20, level="volume"), OBS(40, l_freq=2.0))
-    saboteurs["40 components"] = components.fit_transform
+    components = make_pipeline(AAS(20, level="volume"), OBS(20, l_freq=2.0))
+    saboteurs["20 components"] = components.fit_transform
     return honest, others, saboteurs
 
 
-class _Beats:
-    """Corrections of the pulse artifact, with the beats in the annotations."""
-
-    def average(self, raw, window):
-        return self._subtract(raw, lambda epochs: _moving(epochs, window))
-
-    def components(self, raw, number):
-        return self._subtract(raw, lambda epochs: _projected(epochs, number))
-
-    def _subtract(self, raw, templates):
-        raw, sfreq = raw.copy(), raw.info["sfreq"]
-        beats = get_beats(raw, name="test")
-        half = int(0.6 * np.median(np.diff(beats)))
-        centres = np.floor(beats + 0.2 * sfreq).astype(int)
-        centres = centres[(centres > half) & (centres + half < raw.n_times)]
-        borders = np.r_[centres[0] - half, (centres[1:] + centres[:-1]) // 2]
-        sos = butter(2, 0.5, "highpass", fs=sfreq, output="sos")
-        for pick in mne.pick_types(raw.info, eeg=True):
-            x = raw._data[pick]
-            epochs = gather(sosfiltfilt(sos, x), centres - half, 2 * half)
-            found = templates(epochs)
-            for row, start, stop, template in zip(
-                centres - half, borders, [*borders[1:], centres[-1]], found, strict=True
-            ):
-                first, last = max(start, row), min(stop, row + 2 * half)
-                x[first:last] -= template[first - row : last - row]
-        return raw
-
-
-def _moving(epochs, window):
-    index = np.arange(len(epochs))
-    found = []
-    for k in index:
-        others = index[np.argsort(np.abs(index - k), kind="stable")[1 : window + 1]]
-        found.append(epochs[others].mean(axis=0))
-    return found
-
-
-def _projected(epochs, number):
-    mean = epochs.mean(axis=0)
-    components = np.linalg.svd(epochs - mean, full_matrices=False)[2][:number]
-    basis = np.linalg.qr(np.vstack([mean, components]).T)[0]
-    return epochs @ basis @ basis.T
-
-
 def _pulse_corrections():
-    beats = _Beats()
-    average = partial(beats.average, window=30)
-    honest = {f"{w}": partial(beats.average, window=w) for w in (20, 30, 60, 100)}
-    honest["all"] = partial(beats.components, number=0)
+    average = PulseAAS(30).transform
+    honest = {f"{w}": PulseAAS(w).transform for w in (20, 30, 60, 100)}
+    honest |= {m: PulseAAS(method=m).transform for m in ("median", "gaussian")}
+    honest["mean of all"] = PulseOBS(0).transform
+    honest["joint"] = PulseOBS().transform
     honest["low-pass 30"] = _then(average, _filtered, None, 30)
-    others = {f"{w}": partial(beats.average, window=w) for w in (4, 6, 8, 12)}
-    others |= {f"obs {p}": partial(beats.components, number=p) for p in (1, 2, 3)}
+    others = {f"{w}": PulseAAS(w).transform for w in (4, 6, 8, 12)}
+    others |= {f"delay {d}": PulseAAS(delay=d).transform for d in (0.0, 0.6)}
+    others |= {f"scale {s}": PulseAAS(scale=s).transform for s in ("channel", None)}
+    others |= {f"obs {p}": PulseOBS(p, mode="channel").transform for p in (1, 2, 3)}
     others |= {f"gain {g}": _then(average, _scaled, g) for g in (0.6, 0.8)}
     others["half"] = partial(_partly, share=0.5, correct=average)
-    saboteurs = {f"{w}": partial(beats.average, window=w) for w in (2, 3)}
-    saboteurs |= {f"obs {p}": partial(beats.components, number=p) for p in (8, 16)}
+    saboteurs = {f"{w}": PulseAAS(w).transform for w in (2, 3)}
+    for p in (8, 16, 20):
+        saboteurs[f"obs {p}"] = PulseOBS(p, mode="channel").transform
     saboteurs |= {"zeros": partial(_scaled, gain=0), "none": mne.io.BaseRaw.copy}
-    saboteurs["low-pass 3"] = _then(average, _filtered, None, 3)
+    saboteurs["low-pass 5"] = _then(average, _filtered, None, 5)
     saboteurs["high-pass 6"] = _then(average, _filtered, 6, None)
     return honest, others, saboteurs
 
@@ -200,40 +159,55 @@ def pulse():
 
 @pytest.fixture(scope="session", params=["gradient", "pulse"])
 def ranked(request):
-    """Scores and true SNRs of corrections of all kinds."""
+    """Scores and true SNRs of corrections of all kinds, and the regret to expect."""
     raw, true = request.getfixturevalue(request.param)
-    corrections = {"gradient": _gradient_corrections, "pulse": _pulse_corrections}
-    return _rated(raw, true, corrections[request.param]())
+    corrections, regret = {
+        "gradient": (_gradient_corrections, 1.0),
+        # what differs from beat to beat is seen less well
+        "pulse": (_pulse_corrections, 4.0),
+    }[request.param]
+    return _rated(raw, true, corrections()), regret
 
 
 def test_score_ranks_as_the_truth_does(ranked):
+    ranked, regret = ranked
     scores, truths = np.transpose([v for group in ranked for v in group.values()])
+    assert scores.size >= 30
     assert spearmanr(scores, truths).statistic > 0.9
     best = np.argmax(scores)
-    assert truths[best] > truths.max() - 1.0
+    assert truths[best] > truths.max() - regret
 
 
 def test_score_of_honest_corrections_is_near_their_snr(ranked):
-    scores, truths = np.transpose(list(ranked[0].values()))
+    scores, truths = np.transpose(list(ranked[0][0].values()))
     assert np.abs(scores - truths).max() < 5.0
-    assert abs(np.median(scores - truths)) < 1.5
+    assert abs(np.median(scores - truths)) < 2.5
 
 
 def test_no_saboteur_comes_before_an_honest_correction(ranked):
-    honest, _, saboteurs = ranked
+    honest, _, saboteurs = ranked[0]
     worst = min(score for score, _ in honest.values())
     for name, (score, _) in saboteurs.items():
         assert score < worst, name
 
 
-def test_grid_search_on_parts_finds_what_the_truth_would(gradient):
+def test_grid_search_on_parts_finds_what_the_truth_would():
     raw, truth = simulate_raw(
-        110.0, sfreq=500.0, n_eeg=3, lowpass=100.0, pulse=0.0, ecg=False, seed=7
+        180.0,
+        sfreq=500.0,
+        n_eeg=3,
+        tr=1.5,
+        n_slices=15,
+        lowpass=100.0,
+        pulse=0.0,
+        ecg=False,
+        seed=7,
     )
-    raw = TriggerDetector("R128", n_slices=20).fit_transform(raw)
+    raw = TriggerDetector("R128", n_slices=15).fit_transform(raw)
     parts = split_raw(raw, 4)
-    grid = {"window": [2, 3, 6, 12, 40], "level": ["slice", "volume"]}
-    search = GridSearchCV(AAS(), grid, scoring=correction_score, cv=2, n_jobs=2)
+    grid = {"window": [3, 12, 40], "weights": ["moving", "median", "allen"]}
+    correction = AAS(level="volume")
+    search = GridSearchCV(correction, grid, scoring=correction_score, cv=2)
     search.fit(parts)
     true = raw.copy()
     true._data[:] = truth.clean
@@ -246,7 +220,7 @@ def test_grid_search_on_parts_finds_what_the_truth_would(gradient):
             ]
         )
 
-    by_truth = GridSearchCV(AAS(), grid, scoring=snr, cv=[([0], [0, 1, 2, 3])])
+    by_truth = GridSearchCV(correction, grid, scoring=snr, cv=[([0], [0, 1, 2, 3])])
     by_truth.fit(parts)
     index = by_truth.cv_results_["params"].index(search.best_params_)
     found = by_truth.cv_results_["mean_test_score"][index]
@@ -403,12 +377,25 @@ def test_parts_follow_each_other_and_keep_everything(gradient):
         assert part.info["meas_date"] == raw.info["meas_date"]
 
 
+def test_parts_at_heart_beats(pulse):
+    raw, _ = pulse
+    parts = split_raw(raw, 4, "R peak")
+    data = np.hstack([part.get_data() for part in parts])
+    np.testing.assert_array_equal(data, raw.get_data())
+    sizes = [np.sum(part.annotations.description == "R peak") for part in parts]
+    assert sum(sizes) == np.sum(raw.annotations.description == "R peak")
+    assert np.ptp(sizes) <= 1
+    assert np.isfinite(correction_score(PulseAAS(12), parts[1:3]))
+
+
 def test_wrong_number_of_parts(gradient):
     for n in (0, 4, 1.5):
         with pytest.raises(
-            ValueError, match=rf"n={n} must be .* from 1 to 3: each par"
+            ValueError, match=rf"n={n} parts need 8 .* for 3 part\(s\) of the 25"
         ):
             split_raw(gradient[0], n)
+    with pytest.raises(ValueError, match=r"of the 0 there are. The recording has: 'R"):
+        split_raw(gradient[0], 2, "TRs")
 
 
 def test_what_the_score_needs(gradient):

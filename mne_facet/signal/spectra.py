@@ -79,6 +79,31 @@ def mean_spectrum(pieces, length, exponent=2):
     return total / max(1, n_sections), n_sections
 
 
+def power_density(pieces, sfreq, seconds):
+    """Power spectral density, see :func:`mean_spectrum`.
+
+    Parameters
+    ----------
+    pieces : list of array, shape (n_channels, n_times)
+        Signals.
+    sfreq : float
+        Sampling frequency in Hz.
+    seconds : float
+        Length of a section; that of the longest piece if all are shorter.
+
+    Returns
+    -------
+    freqs : array, shape (n_freqs,)
+        Frequencies in Hz.
+    density : array, shape (n_channels, n_freqs)
+        Square of the signal's unit per Hz.
+    """
+    length = min(int(seconds * sfreq), max(piece.shape[-1] for piece in pieces))
+    spectrum, _ = mean_spectrum(pieces, length)
+    scale = 2 / (sfreq * (hann(length, sym=False) ** 2).sum())
+    return np.arange(spectrum.shape[1]) * sfreq / length, scale * spectrum
+
+
 def line_powers(pieces, period):
     """Power at the multiples of a frequency, and halfway between them.
 
