@@ -277,7 +277,7 @@ def test_different_recordings(eeg):
 
 def test_what_is_missing_is_named(eeg):
     bare = _record(eeg).set_annotations(None)
-    with pytest.raises(NotAvailable, match="needs at least 3 annotations"):
+    with pytest.raises(NotAvailable, match="needs at least 2 annotations"):
         metrics.rms_ratio(bare, bare)
     whole = _record(eeg, first=1.0, n_volumes=88)
     with pytest.raises(NotAvailable, match="At least 4 s without scanning"):

@@ -285,8 +285,8 @@ def test_errors_name_the_value_and_the_remedy(simulated, options, message):
 
 def test_too_few_triggers_and_no_artifact(simulated):
     raw, _ = simulated()
-    with pytest.raises(ValueError, match="needs at least 3 triggers, found 2"):
-        TriggerDetector("R128").fit_transform(_edit(raw, remove=range(13)))
+    with pytest.raises(ValueError, match="needs at least 2 triggers, found 1"):
+        TriggerDetector("R128").fit_transform(_edit(raw, remove=range(14)))
     quiet, _ = simulated(gradient=0.0, trigger=None)
     with pytest.raises(ValueError, match="found no gradient artifact in the signal"):
         TriggerDetector().fit_transform(quiet)
