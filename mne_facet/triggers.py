@@ -392,7 +392,8 @@ def _long_enough(runs, sfreq):
         if run.onsets.size < least:
             _warn(
                 f"The scanner run at {run.onsets[0] / sfreq:.2f} s has only "
-                f"{run.onsets.size} volumes and is left uncorrected; {least} are needed."
+                f"{run.onsets.size} volumes and is left uncorrected; {least} are "
+                "needed."
             )
     return [run for run in runs if run.onsets.size >= least]
 

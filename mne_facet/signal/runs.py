@@ -15,6 +15,8 @@ from .detect import (
 )
 from .timing import clock_drifts, fit_clock, fit_drifting_clock
 
+_MISSING = {2: "second", 3: "third", 4: "fourth"}
+
 
 class Run(NamedTuple):
     """Volumes of one uninterrupted run, times in samples.
@@ -231,20 +233,21 @@ def doubts(x, run, n_shots, sfreq):
         return None
     ms, repeats = 1e3 / sfreq, run.period / lag
     if n_shots and run.n_shots.max() == 1:  # triggers about to be grouped as slices
-        return None if alike < 0.9 else (
-            f"{n_shots} triggers are taken for the slices of a volume, but from one to "
-            f"the next the artifact repeats every {ms * lag:.1f} ms. If they are "
+        if alike < 0.9:
+            return None
+        return (
+            f"{n_shots} triggers are taken for the slices of a volume, but from one "
+            f"to the next the artifact repeats every {ms * lag:.1f} ms. If they are "
             f"volumes, set tr={run.period / sfreq:.3f}; check multiband_factor"
         )
     whole = round(repeats)
-    if whole in (2, 3, 4) and whole != n_shots and abs(repeats - whole) < 0.01:
-        if 1 - alike < 1.2 * (1 - autocorrelation_at(x, run.period)):
-            return (
-                f"the artifact repeats {whole} times from one trigger to the next, as "
-                f"if only every {('second', 'third', 'fourth')[whole - 2]} volume had "
-                f"one. If so, set tr={lag / sfreq:.3f}; if there are {whole} slices, "
-                f"n_slices={whole}"
-            )
+    several = whole in _MISSING and whole != n_shots and abs(repeats - whole) < 0.01
+    if several and 1 - alike < 1.2 * (1 - autocorrelation_at(x, run.period)):
+        return (
+            f"the artifact repeats {whole} times from one trigger to the next, as if "
+            f"only every {_MISSING[whole]} volume had one. If so, set "
+            f"tr={lag / sfreq:.3f}; if there are {whole} slices, n_slices={whole}"
+        )
     if n_shots is None:
         return None
     said = f"{n_shots} slice excitations per volume do not fit the artifact: "
