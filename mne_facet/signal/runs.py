@@ -305,9 +305,13 @@ def _extend(x, run, direction, typical, least, limit, notes):
         if at_start
         else candidate < limit - run.period + slack
     ):
-        correlation, ratio = similarity(x, [candidate], typical)
-        if correlation[0] < least or not 0.4 < ratio[0] < 2.5:
+        # its neighbour may be late or early by some samples
+        near = candidate + np.array([0, -1, 1, -2, 2])
+        correlation, ratio = similarity(x, near, typical)
+        best = int(correlation.argmax())
+        if correlation[best] < least or not 0.4 < ratio[best] < 2.5:
             break
+        candidate = near[best]
         where = 0 if at_start else run.onsets.size
         run = run._replace(
             volume=np.arange(run.onsets.size + 1) + run.volume[0],
