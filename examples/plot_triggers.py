@@ -54,16 +54,14 @@ for name, step in steps.items():
     sd = (late := error(step))[np.abs(late) < 100].std()
     print(f"{name:16} {step.size} for {times.size} volumes, sd {sd:.4f} ms")
 fig, (top, bottom) = plt.subplots(2, 1, figsize=(9, 5), layout="constrained")
-top.plot(raw.times, 1e3 * raw._data[1], color="0.8", lw=0.3)
+top.plot(raw.times, 4 * raw._data[1] / raw._data[1].max(), color="0.7", lw=0.3)
 for row, (step, color) in enumerate(
     zip(steps.values(), ("C3", "C1", "C0"), strict=True)
 ):
     top.eventplot(step, lineoffsets=8 + 3 * row, linelengths=2, colors=color)
     bottom.plot(step, error(step), "o", color=color, ms=4)
-top.set(
-    ylabel="mV", xlim=(0, 75), title="markers (red), repaired (orange), aligned (blue)"
-)
-bottom.set(xlabel="s", ylabel="ms from the true time", xlim=(0, 75), ylim=(-3, 3))
+top.set(yticks=[0, 8, 11, 14], yticklabels=["EEG", *steps], xlim=(0, 75))
+bottom.set(xlabel="s", ylabel="ms from the true time", xlim=(0, 75), ylim=(-2, 2))
 plt.show()
 
 # %%
