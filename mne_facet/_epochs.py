@@ -7,6 +7,7 @@ import numpy as np
 from ._base import pick_channels
 from ._events import get_runs, overlaps_bad
 from .signal.averaging import moving_weights
+from .signal.detect import artifact_band, repetition
 from .signal.epochs import EpochGrid
 from .signal.template import subtract_templates
 
@@ -101,6 +102,30 @@ def epoch_places(run, grid):
     """Volume of each epoch, and its place in the volume, counted from 0."""
     volume = np.searchsorted(run.onsets, grid.starts + 0.5, side="right") - 1
     return volume, np.arange(volume.size) - np.searchsorted(volume, volume)
+
+
+def artifact_signals(raw, run, n_channels, picks=None):
+    """Those of the strongest signals in which the volumes of a run are alike.
+
+    A disconnected channel may be stronger than any artifact.
+
+    Returns
+    -------
+    signals : array, shape (n_signals, n_times)
+        Strongest first; all of them if the volumes are alike in none.
+    visible : bool
+        Whether they are.
+    """
+    signals = strongest_signals(raw, n_channels, picks)
+    sfreq = raw.info["sfreq"]
+    alike = np.array(
+        [
+            repetition(artifact_band(x, sfreq), run.onsets, int(run.period)) > 0.5
+            for x in signals
+        ]
+    )
+    visible = bool(alike.any())
+    return signals[alike] if visible else signals, visible
 
 
 def strongest_signals(raw, n_channels, picks=None):

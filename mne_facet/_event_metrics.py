@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from mne.utils import warn
 
 from ._events import annotation_samples, describe_annotations, get_runs, usable_samples
 from ._segments import (
@@ -228,6 +229,11 @@ def tr_locking(raw, events, *, description="TR", window=30):
     locking : TrLocking
         Numbers; prints as a sentence.
 
+    Warns
+    -----
+    RuntimeWarning
+        If averages over volumes remove a tenth of the response or more.
+
     Examples
     --------
     >>> from mne_facet import TriggerDetector, simulate_raw
@@ -259,7 +265,10 @@ def tr_locking(raw, events, *, description="TR", window=30):
         raise ValueError(f"None of the {times.size} events {events!r} is in the scan.")
     value, probability = phase_locking(phases)
     share = float(np.clip(removed.mean(), 0, 1))
-    return TrLocking(phases.size, value, probability, share)
+    locking = TrLocking(phases.size, value, probability, share)
+    if locking.locked:
+        warn(f"{events}: {locking}")
+    return locking
 
 
 def _share_removed(volume, lag, n_volumes, window):

@@ -175,9 +175,9 @@ def get_runs(raw, description="TR", *, name):
         At least one.
     """
     index = np.flatnonzero(raw.annotations.description == description)
-    if index.size < 3:
+    if index.size < 2:
         raise ValueError(
-            f"{name} needs at least 3 annotations described {description!r}, found "
+            f"{name} needs at least 2 annotations described {description!r}, found "
             f"{index.size}. Run TriggerDetector first or set description=."
         )
     onsets = annotation_samples(raw, index)
@@ -189,10 +189,13 @@ def get_runs(raw, description="TR", *, name):
         groups = _split_by_count(onsets, extras, boundaries(raw))
     else:
         groups = _split_by_spacing(onsets, boundaries(raw))
+    # two volumes make a run only where there is no longer one
+    least = 3 if any(group.size > 2 for group in groups) else 2
+    groups = [group for group in groups if group.size >= least]
     runs = [_make_run(raw, onsets[group], index[group]) for group in groups]
     if not runs:
         raise ValueError(
-            f"{name} needs at least 3 volumes in a row, but the longest run of "
+            f"{name} needs at least 2 volumes in a row, but the longest run of "
             f"{description!r} annotations is shorter. Check the triggers with "
             "trigger_report."
         )
@@ -204,14 +207,12 @@ def _split_by_count(onsets, extras, joints):
     run = np.array([extra["run"] for extra in extras])
     segment = np.searchsorted(joints, onsets, side="right")
     new = (np.diff(count) != 1) | (np.diff(run) != 0) | (np.diff(segment) != 0)
-    groups = np.split(np.arange(len(onsets)), np.flatnonzero(new) + 1)
-    return [group for group in groups if group.size > 2]
+    return np.split(np.arange(len(onsets)), np.flatnonzero(new) + 1)
 
 
 def _split_by_spacing(onsets, joints):
     runs, _ = index_triggers(onsets, find_spacing(onsets), joints, max_missing=0)
-    groups = [np.searchsorted(onsets, run.times) for run in runs]
-    return [group for group in groups if group.size > 2]
+    return [np.searchsorted(onsets, run.times) for run in runs]
 
 
 def _make_run(raw, onsets, index):

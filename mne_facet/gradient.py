@@ -5,10 +5,10 @@ from numbers import Integral, Real
 
 import mne
 import numpy as np
-from mne.utils import logger
+from mne.utils import logger, warn
 
 from ._base import ChannelTransformer, map_channels
-from ._epochs import epoch_grids, epoch_places, strongest_signals
+from ._epochs import artifact_signals, epoch_grids, epoch_places
 from ._events import get_runs
 from .motion import moved_volumes
 from .signal.averaging import (
@@ -124,7 +124,11 @@ class AAS(ChannelTransformer):
     Epochs that touch an annotation starting with ``BAD``, that are clipped (three
     equal samples at the extremes of the channel), of more than twice the usual
     amplitude, or cut off by the end of the data lend nothing to others but are
-    corrected. Flat channels stay as they are.
+    corrected. Flat channels stay as they are, and flat epochs with ``scale="robust"``.
+
+    A run whose volumes do not resemble each other in any of the five strongest
+    channels, a median correlation of 0.5 above 20 Hz, has no artifact that is worth
+    the EEG that an average adds, and stays as it is.
 
     Raises
     ------
@@ -133,6 +137,11 @@ class AAS(ChannelTransformer):
         ``weights="motion"`` finds no movement in the annotations.
     RuntimeError
         If the data are not in memory.
+
+    Warns
+    -----
+    RuntimeWarning
+        If no artifact is in step with the volumes of a run.
 
     References
     ----------
@@ -190,6 +199,7 @@ class AAS(ChannelTransformer):
     def _plan(self, raw, picks):
         self._check_parameters()
         runs = get_runs(raw, self.description, name="AAS")
+        runs = [run for run in runs if self._shows_artifact(raw, run)]
         level = self._choose_level(raw, runs, picks)
         n_epochs = sum(
             len(run.onsets) if level == "volume" else run.n_shots.sum() for run in runs
@@ -220,6 +230,17 @@ class AAS(ChannelTransformer):
             if value not in allowed:
                 raise ValueError(f"{name}={value!r} is unknown. Allowed are {allowed}.")
 
+    def _shows_artifact(self, raw, run):
+        _, visible = artifact_signals(raw, run, 5, self.picks)
+        if not visible:
+            warn(
+                "AAS found no artifact in step with the volumes from "
+                f"{run.onsets[0] / raw.info['sfreq']:.2f} s on and leaves this run as "
+                f"it is. Check the {self.description!r} annotations with "
+                "trigger_report."
+            )
+        return visible
+
     def _window(self, level):
         if self.window != "auto":
             return self.window
@@ -232,8 +253,8 @@ class AAS(ChannelTransformer):
             return partial(_in_turn, funcs=[slices, _subtract_rest(raw, runs)])
         placed = [(run, grid) for run in runs for grid in epoch_grids(raw, run, level)]
         signals = None
-        if "band" in _SCHEMES[self.weights][1]:
-            signals = strongest_signals(raw, 5, self.picks)
+        if placed and "band" in _SCHEMES[self.weights][1]:
+            signals, _ = artifact_signals(raw, runs[0], 5, self.picks)
         return partial(
             subtract_templates,
             grids=[grid for _, grid in placed],
@@ -274,7 +295,7 @@ class AAS(ChannelTransformer):
             )
         if level != "auto":
             return level
-        if not has_slices:
+        if not (has_slices and runs):
             return "volume"
         errors = {
             level: self._expected_error(raw, runs, picks, level)

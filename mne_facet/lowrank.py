@@ -219,16 +219,21 @@ def _averages(raw, runs):
 
 
 def _strongest_channels(raw, picks, grid, band, n_jobs):
-    """EEG channels with the largest mean artifact in the band, none of them clipped."""
+    """EEG channels with the largest mean artifact in the band, none of them clipped.
+
+    Clipped ones if the others do not repeat: these are disconnected.
+    """
     eeg = set(mne.pick_types(raw.info, eeg=True, exclude="bads"))
     picks = [p for p in picks if p in eeg] or list(picks)
     middle = len(grid.starts) // 2
     some = slice(max(0, middle - 30), min(len(grid.starts), middle + 30))
     measure = partial(band_coefs, grid=grid, band=band, epochs=some)
     coefs = map_channels(measure, raw, picks, n_jobs)
-    means = [channel.mean(axis=0) for channel in coefs]
-    order = np.argsort([-mean @ mean for mean in means], kind="stable")
-    ranked = [picks[i] for i in order]
+    power = np.array([np.sum(rows.mean(axis=0) ** 2) for rows in coefs])
+    own = np.array([np.mean(np.sum(rows**2, axis=1)) for rows in coefs])
+    repeats = power > 0.2 * own
+    order = np.argsort(-power, kind="stable")
+    ranked = [picks[i] for i in order if repeats[i] or not repeats.any()]
     whole = (p for p in ranked if not is_clipped(raw._data[p]))
     return list(islice(whole, _N_CHANNELS)) or ranked[:_N_CHANNELS]
 

@@ -5,7 +5,7 @@ import numpy as np
 from mne.utils import logger
 
 from ._base import RawTransformer
-from ._epochs import strongest_signals
+from ._epochs import artifact_signals, strongest_signals
 from ._events import (
     annotation_samples,
     boundaries,
@@ -21,13 +21,13 @@ from .signal.detect import (
     artifact_band,
     artifact_outside,
     find_period,
+    repetition,
     shot_period,
-    similarity,
     start_offset,
-    typical_epoch,
 )
 from .signal.runs import (
     complete_run,
+    doubts,
     group_slices,
     make_run,
     missing_triggers,
@@ -155,12 +155,14 @@ class TriggerDetector(RawTransformer):
             runs = _complete(raw, runs, alike=0.5 if n_grouped else 0.9)
         else:
             runs = [select_volumes(run, ~np.isnan(run.residual)) for run in runs]
+        if runs and (n_grouped or per_epoch == (n_shots or 1)):
+            _warn_of_doubts(raw, runs, n_shots)
         if n_grouped:
             runs = [group_slices(run, n_grouped) for run in runs]
-        runs = [run for run in runs if _long_enough(run, sfreq)]
+        runs = _long_enough(runs, sfreq)
         if not runs:
             raise ValueError(
-                f"TriggerDetector found {times.size} triggers but no 3 volumes in a "
+                f"TriggerDetector found {times.size} triggers but no 2 volumes in a "
                 "row. Check pattern=, n_slices=, multiband_factor= and tr=."
             )
         self._write(raw, runs)
@@ -207,9 +209,9 @@ class TriggerDetector(RawTransformer):
                 f"{raw.times[-1]:.3f} s): the first is at "
                 f"{times[0] / raw.info['sfreq']:.3f} s. Check offset={self.offset}."
             )
-        if inside.size < 3:
+        if inside.size < 2:
             raise ValueError(
-                f"TriggerDetector needs at least 3 triggers, found {inside.size}. The "
+                f"TriggerDetector needs at least 2 triggers, found {inside.size}. The "
                 f"recording has: {describe_annotations(raw)}."
             )
         return inside
@@ -221,14 +223,17 @@ class TriggerDetector(RawTransformer):
         shortest, longest = 0.02 * sfreq, 10 * sfreq
         if self.tr is not None:
             shortest, longest = 0.98 * self.tr * sfreq, 1.02 * self.tr * sfreq
+        # the strongest one may be disconnected
+        spans = [acquisition_spans(band, sfreq) for band in bands]
+        clear = next((k for k, found in enumerate(spans) if len(found)), 0)
         times = []
-        for start, stop in acquisition_spans(bands[0], sfreq):
+        for start, stop in spans[clear]:
             period, height = find_period(bands[:, start:stop], shortest, longest)
             if height > 0.5 and stop - start > 3 * period:
                 n_periods = int((stop - start) / period + 0.5)
                 onsets = start + np.arange(n_periods) * period
                 search = min(int(0.2 * sfreq), int(0.45 * period))
-                times.extend(onsets + start_offset(data[0], onsets, search))
+                times.extend(onsets + start_offset(data[clear], onsets, search))
         if not times:
             raise ValueError(
                 "TriggerDetector found no gradient artifact in the signal. Name the "
@@ -246,6 +251,11 @@ class TriggerDetector(RawTransformer):
         """Pattern of the triggers, with what is known of it."""
         volume = None if self.tr is None else self.tr * sfreq
         spacing = find_spacing(times, volume=volume)
+        if volume is not None and spacing.n_shots == 1:
+            n_volumes = round(spacing.period / volume)
+            if n_volumes > 1 and abs(spacing.period / volume - n_volumes) < 0.02:
+                # all but every second one (or third ...) are missing
+                return Spacing(spacing.period / n_volumes)
         if n_shots in (None, 1) or spacing.n_shots == n_shots:
             return spacing
         plain = Spacing(spacing.period)
@@ -313,7 +323,10 @@ def _log(notes, sfreq, what):
 def _complete(raw, runs, alike):
     """Check the runs against the signal, each up to where the next one begins."""
     sfreq = raw.info["sfreq"]
-    x = artifact_band(strongest_signals(raw, 1)[0], sfreq)
+    longest = max(runs, key=lambda run: run.onsets.size, default=None)
+    if longest is None:
+        return []
+    x = artifact_band(artifact_signals(raw, longest, 5)[0][0], sfreq)
     joints = [0, *boundaries(raw), x.size]
     begins = [*(run.onsets[0] for run in runs[1:]), x.size]
     completed, end, visible = [], 0, False
@@ -334,6 +347,17 @@ def _complete(raw, runs, alike):
     if visible:
         _warn_outside(x, completed, sfreq)
     return completed
+
+
+def _warn_of_doubts(raw, runs, n_shots):
+    """Say so if triggers or slices contradict the signal."""
+    sfreq = raw.info["sfreq"]
+    run = max(runs, key=lambda run: run.onsets.size)
+    signals, visible = artifact_signals(raw, run, 5)
+    if visible and n_shots != 1 and run.onsets.size > 2:
+        doubt = doubts(artifact_band(signals[0], sfreq), run, n_shots, sfreq)
+        if doubt:
+            _warn(f"In the run from {run.onsets[0] / sfreq:.2f} s, {doubt}.")
 
 
 def _warn_outside(x, runs, sfreq):
@@ -361,14 +385,17 @@ def _warn(message):
     mne.utils.warn(message, ignore_namespaces=("mne", "mne_facet"))
 
 
-def _long_enough(run, sfreq):
-    if run.onsets.size > 2:
-        return True
-    _warn(
-        f"The scanner run at {run.onsets[0] / sfreq:.2f} s has only {run.onsets.size} "
-        "volumes and is left uncorrected; 3 are needed."
-    )
-    return False
+def _long_enough(runs, sfreq):
+    """Runs of at least 3 volumes; of 2 only if there are no others."""
+    least = 3 if any(run.onsets.size > 2 for run in runs) else 2
+    for run in runs:
+        if run.onsets.size < least:
+            _warn(
+                f"The scanner run at {run.onsets[0] / sfreq:.2f} s has only "
+                f"{run.onsets.size} volumes and is left uncorrected; {least} are "
+                "needed."
+            )
+    return [run for run in runs if run.onsets.size >= least]
 
 
 class TriggerAligner(RawTransformer):
@@ -438,7 +465,8 @@ class TriggerAligner(RawTransformer):
         index = np.flatnonzero(raw.annotations.description == self.description)
         samples = dict(zip(index, annotation_samples(raw, index), strict=True))
         extras = {i: dict(raw.annotations.extras[i]) for i in index}
-        signals = strongest_signals(raw, self.n_channels, self.picks)
+        longest = max(runs, key=lambda run: len(run.onsets))
+        signals, _ = artifact_signals(raw, longest, self.n_channels, self.picks)
         free = 0.0  # where the run before ends
         for number, run in enumerate(runs):
             onsets, slice_period = _align_run(signals, run, sfreq, self.search, free)
@@ -464,9 +492,7 @@ def _align_run(signals, run, sfreq, search, free):
     """Refined volume onsets of a run, and its slice period, in samples."""
     length = int(run.period)
     bands = [artifact_band(x, sfreq) for x in signals]
-    typical = typical_epoch(bands[0], run.onsets, length)
-    correlation, _ = similarity(bands[0], run.onsets, typical)
-    if not np.median(correlation) > 0.5:
+    if not repetition(bands[0], run.onsets, length) > 0.5:
         logger.info("TriggerAligner: no gradient artifact visible, onsets kept as is")
         return run.onsets, run.slice_period
     onsets = align_to_samples(bands[0], run.onsets, length)
@@ -532,7 +558,7 @@ def trigger_report(raw, description="TR"):
     Raises
     ------
     ValueError
-        If there are no three volumes in a row.
+        If there are no two volumes in a row.
 
     Examples
     --------

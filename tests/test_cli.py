@@ -191,9 +191,9 @@ BAD_FILES = {
         edit(".vmrk", "R128", "R  7"),
         r"no annotation that matches pattern='R128'.*'Response/R  7' \(10\)",
     ),
-    "two volumes": (
-        edit(".vmrk", r"R128,(9\d{3}|\d{5})", r"R  7,\1"),
-        "at least 3 triggers, found 2",
+    "one volume": (
+        edit(".vmrk", r"R128,([6-9]\d{3}|\d{5})", r"R  7,\1"),
+        "at least 2 triggers, found 1",
     ),
     "flat": (change(flatten), "all 5 channels are flat"),
     "NaN": (change(break_sample), "NaN or Inf in Fp2"),

@@ -126,14 +126,26 @@ def test_spans_marked_bad():
 
 def test_too_few_volumes():
     raw = _raw()
-    raw.set_annotations(mne.Annotations([1, 2], 0, "TR"))
+    raw.set_annotations(mne.Annotations([1], 0, "TR"))
     with pytest.raises(
-        ValueError, match=r"AAS needs at least 3 .*'TR', found 2. Run Tri"
+        ValueError, match=r"AAS needs at least 2 .*'TR', found 1. Run Tri"
     ):
         _events.get_runs(raw, name="AAS")
-    raw.set_annotations(mne.Annotations([1, 2, 9, 10, 20, 21], 0, "TR"))
-    with pytest.raises(ValueError, match="at least 3 volumes in a row"):
+    _annotate(raw, 20000.0 + 10000 * np.arange(5))
+    raw.annotations.delete([1, 3])
+    with pytest.raises(ValueError, match="at least 2 volumes in a row"):
         _events.get_runs(raw, name="AAS")
+
+
+def test_two_volumes_are_a_run_where_there_is_no_longer_one():
+    raw = _raw()
+    for onsets, expected in (([1, 2], [2]), ([1, 2, 9, 10], [2, 2])):
+        raw.set_annotations(mne.Annotations(onsets, 0, "TR"))
+        runs = _events.get_runs(raw, name="AAS")
+        assert [run.onsets.size for run in runs] == expected
+    raw.set_annotations(mne.Annotations([1, 2, 9, 10, 11], 0, "TR"))
+    (run,) = _events.get_runs(raw, name="AAS")
+    assert run.onsets.size == 3
 
 
 def test_beats_are_sorted_and_single_whoever_annotated_them():

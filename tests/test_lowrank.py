@@ -234,7 +234,7 @@ def test_averages_where_the_artifact_band_is_not_in_the_data(simulated):
 
 def test_volumes_are_needed(simulated):
     raw, _ = simulated()
-    with pytest.raises(ValueError, match="LowRank needs at least 3 annotations"):
+    with pytest.raises(ValueError, match="LowRank needs at least 2 annotations"):
         LowRank().fit_transform(raw)
 
 

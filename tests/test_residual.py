@@ -111,9 +111,11 @@ def test_a_sine_at_10_hz_stays(found, correction):
 def test_no_artifact_no_loss(found, correction):
     raw, truth = found()
     raw._data[:] = truth.clean
-    clean = correction.fit_transform(raw)
-    if isinstance(correction, ANC):  # what AAS adds is not its doing
-        raw = AAS(level="volume").fit_transform(raw)
+    if isinstance(correction, ANC):
+        with pytest.warns(RuntimeWarning, match="AAS found no artifact"):
+            clean = correction.fit_transform(raw)
+    else:
+        clean = correction.fit_transform(raw)
     change = clean.get_data("eeg") - raw.get_data("eeg")
     assert (change**2).sum() < 0.01 * (truth.eeg[:3] ** 2).sum()
 
@@ -301,7 +303,7 @@ def test_unusable_recordings(found, correction, name):
     broken._data[1, 500] = np.nan
     with pytest.raises(ValueError, match="needs finite data, got NaN or Inf in Fp2"):
         correction.fit_transform(broken)
-    with pytest.raises(ValueError, match=f"{name} needs at least 3 annotations"):
+    with pytest.raises(ValueError, match=f"{name} needs at least 2 annotations"):
         correction.fit_transform(raw.copy().set_annotations(None))
     types = dict.fromkeys(raw.ch_names, "misc")
     broken = raw.copy().set_channel_types(types, on_unit_change="ignore")

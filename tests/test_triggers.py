@@ -121,6 +121,70 @@ def test_triggers_without_artifact_are_left_out(simulated):
     np.testing.assert_allclose(onsets, truth.volume_times * 1000, atol=1)
 
 
+@pytest.mark.parametrize(
+    ("n_slices", "options", "message"),
+    [
+        (19, {}, "ms after the last slice are like the slices. Check n_slices"),
+        (
+            21,
+            {},
+            r"8\d.\d ms apart differ, parts 100.0 ms .* 20.00 per volume. Check n_s",
+        ),
+        (
+            40,
+            {},
+            r"apart differ, parts 100.0 ms .* 20.00 per volume. Check n_slices and",
+        ),
+        (
+            21,
+            {"volume_gap": 0.2},
+            "the last slice is unlike the others. Check n_slices",
+        ),
+        (
+            48,
+            {"tr": 0.8, "duration": 50.0},
+            "48 triggers are taken for the slices .* set tr=0.800",
+        ),
+    ],
+)
+def test_slices_that_contradict_the_artifact(simulated, n_slices, options, message):
+    raw, _ = simulated(**options)
+    with pytest.warns(RuntimeWarning, match=message):
+        TriggerDetector("R128", n_slices=n_slices).fit_transform(raw)
+
+
+@pytest.mark.parametrize("n_slices", [None, 20])
+def test_every_second_trigger_lost_is_named_and_repaired_by_the_tr(simulated, n_slices):
+    raw, truth = simulated(duration=60.0, n_eeg=4)
+    raw = _edit(raw, remove=range(1, 25, 2))
+    match = "repeats 2 times from one trigger .* every second volume .* set tr=2.000"
+    with pytest.warns(RuntimeWarning, match=match):
+        TriggerDetector("R128", n_slices=n_slices).fit_transform(raw)
+    found = TriggerDetector("R128", n_slices=n_slices, tr=2.0).fit_transform(raw)
+    (onsets,) = _onsets(found)
+    np.testing.assert_allclose(onsets, truth.volume_times * 1000, atol=1)
+
+
+@pytest.mark.parametrize("pattern", [None, "R128"])
+def test_volumes_after_a_large_movement_are_not_taken_for_silence(simulated, pattern):
+    raw, truth = simulated(movement=0.0)
+    moved = int(1000 * truth.volume_times[8])
+    factor = np.array([9.0, 0.1, 0.1])[:, np.newaxis]
+    raw._data[:3, moved:] += (factor - 1) * truth.gradient[:3, moved:]
+    found = TriggerDetector(pattern, tr=2.0).fit_transform(raw)
+    assert [onsets.size for onsets in _onsets(found)] == [truth.volume_times.size]
+
+
+@pytest.mark.parametrize("trigger", ["volume", None])
+def test_a_disconnected_channel_louder_than_the_artifact(simulated, trigger):
+    raw, truth = simulated(trigger=trigger)
+    raw._data[1] = 5e-3 * np.random.default_rng(0).standard_normal(raw.n_times)
+    found = TriggerDetector("R128" if trigger else None, tr=2.0).fit_transform(raw)
+    (onsets,) = _onsets(TriggerAligner().fit_transform(found))
+    error = _relative_error(onsets, truth.volume_times, 1000)
+    assert np.abs(error).max() < 0.05
+
+
 def test_a_pause_of_whole_volumes_is_not_filled(simulated):
     times = tuple(np.r_[6 + 2.0 * np.arange(8), 6 + 2.0 * np.arange(11, 19)])
     raw, _truth = simulated(duration=55.0, volume_times=times, clock_ppm=0.0)
@@ -285,8 +349,8 @@ def test_errors_name_the_value_and_the_remedy(simulated, options, message):
 
 def test_too_few_triggers_and_no_artifact(simulated):
     raw, _ = simulated()
-    with pytest.raises(ValueError, match="needs at least 3 triggers, found 2"):
-        TriggerDetector("R128").fit_transform(_edit(raw, remove=range(13)))
+    with pytest.raises(ValueError, match="needs at least 2 triggers, found 1"):
+        TriggerDetector("R128").fit_transform(_edit(raw, remove=range(14)))
     quiet, _ = simulated(gradient=0.0, trigger=None)
     with pytest.raises(ValueError, match="found no gradient artifact in the signal"):
         TriggerDetector().fit_transform(quiet)

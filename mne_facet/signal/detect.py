@@ -107,6 +107,11 @@ def find_period(signals, shortest, longest):
     return float(period), float(heights.max())
 
 
+def autocorrelation_at(x, lag):
+    """Autocorrelation at the peak within two samples of a lag."""
+    return _nearest_peak(_autocorrelation(x), lag)[1]
+
+
 def _autocorrelation(x):
     """Autocorrelation at all lags, each by the number of products in its sum."""
     n_fft = fft.next_fast_len(2 * x.size, real=True)
@@ -207,6 +212,30 @@ def similarity(x, onsets, typical):
             correlation[k] = product / (scale[0] * scale[1])
             ratio[k] = scale[0] / scale[1]
     return correlation, ratio
+
+
+def repetition(x, onsets, length):
+    """How much up to some 60 epochs resemble the typical one: median correlation.
+
+    Above 0.5 where an artifact repeats; EEG alone stays below, given five epochs.
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        Signal in the artifact band.
+    onsets : array of float, shape (n_epochs,)
+        Epoch onsets in samples.
+    length : int
+        Epoch length in samples.
+
+    Returns
+    -------
+    correlation : float
+        -1 to 1.
+    """
+    typical = typical_epoch(x, onsets, length)
+    some = onsets[:: max(1, len(onsets) // 31)]
+    return float(np.median(similarity(x, some, typical)[0]))
 
 
 def start_offset(x, onsets, search):

@@ -125,13 +125,15 @@ def clipped_samples(x, ranges):
 
 
 def bursts(grid, ranges):
-    """Epochs with more than twice the usual peak-to-peak amplitude."""
+    """Epochs with more than twice the usual peak-to-peak amplitude, or none at all."""
     amplitude = ranges[1] - ranges[0]
     first = np.clip(grid.starts // _PART, 0, amplitude.size - 1).astype(int)
     last = np.clip(grid.stops // _PART + 1, first + 1, amplitude.size).astype(int)
     borders = np.c_[first, last].ravel()
     largest = np.maximum.reduceat(np.r_[amplitude, 0.0], borders)[::2]
-    return largest > 2 * np.median(largest)
+    recorded = largest > 0
+    usual = np.median(largest[recorded]) if recorded.any() else 0.0
+    return ~recorded | (largest > 2 * usual)
 
 
 def epoch_baseline(x, grid, intact, rows, length, n_passes=1):

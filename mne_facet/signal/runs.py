@@ -4,8 +4,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .detect import end_of_epoch, shot_period, similarity, typical_epoch
+from .align import gather
+from .detect import (
+    autocorrelation_at,
+    end_of_epoch,
+    find_period,
+    shot_period,
+    similarity,
+    typical_epoch,
+)
 from .timing import clock_drifts, fit_clock, fit_drifting_clock
+
+_MISSING = {2: "second", 3: "third", 4: "fourth"}
 
 
 class Run(NamedTuple):
@@ -170,7 +180,9 @@ def complete_run(x, run, limits=None, alike=0.9):
     if n_shots > 1 and np.isclose(run.slice_period * n_shots, run.period):
         shots = shot_period(x, run.onsets, run.period, n_shots)
         run = run._replace(slice_period=shots)
+    # weak is not silent: the head may have moved far
     silent = (ratio < 0.2 * np.median(ratio)) & (ratio > 0)
+    silent &= correlation < 0.5 * usual
     last_length = end_of_epoch(x, run.onsets[-1], typical)
     silent[-1] &= last_length < 0.02 * typical.size or last_length == typical.size
     notes = [(t, "holds no artifact, left out") for t in run.onsets[silent]]
@@ -188,6 +200,88 @@ def complete_run(x, run, limits=None, alike=0.9):
         runs[-1] = runs[-1]._replace(last_length=last_length)
         notes.append((run.onsets[-1] + last_length, "is where the scan was stopped"))
     return runs, sorted(notes), True
+
+
+def doubts(x, run, n_shots, sfreq):
+    """What the signal says against the triggers, or the number of slices.
+
+    Slices are alike: the artifact correlates with itself one slice later, and after the
+    last slice of a volume something else comes. Only volumes are the same.
+
+    Parameters
+    ----------
+    x : array, shape (n_times,)
+        Signal in the artifact band.
+    run : Run
+        A run with artifact.
+    n_shots : int | None
+        Slice excitations per volume, if they were given; where the run has one, its
+        volumes are taken for slices.
+    sfreq : float
+        Sampling frequency in Hz.
+
+    Returns
+    -------
+    doubt : str | None
+        In words, None if there is nothing.
+    """
+    start = max(0, int(run.onsets[0]))
+    stop = min(x.size, int(run.onsets[-1] + run.period))
+    x = x[start : min(stop, start + int(60 * sfreq + 4 * run.period))]
+    lag, alike = find_period(x[np.newaxis], 0.02 * sfreq, 0.9 * run.period)
+    if not alike > 0.5:
+        return None
+    ms, repeats = 1e3 / sfreq, run.period / lag
+    if n_shots and run.n_shots.max() == 1:  # triggers about to be grouped as slices
+        if alike < 0.9:
+            return None
+        return (
+            f"{n_shots} triggers are taken for the slices of a volume, but from one "
+            f"to the next the artifact repeats every {ms * lag:.1f} ms. If they are "
+            f"volumes, set tr={run.period / sfreq:.3f}; check multiband_factor"
+        )
+    whole = round(repeats)
+    several = whole in _MISSING and whole != n_shots and abs(repeats - whole) < 0.01
+    if several and 1 - alike < 1.2 * (1 - autocorrelation_at(x, run.period)):
+        return (
+            f"the artifact repeats {whole} times from one trigger to the next, as if "
+            f"only every {_MISSING[whole]} volume had one. If so, set "
+            f"tr={lag / sfreq:.3f}; if there are {whole} slices, n_slices={whole}"
+        )
+    if n_shots is None:
+        return None
+    said = f"{n_shots} slice excitations per volume do not fit the artifact: "
+    remedy = ". Check n_slices and multiband_factor, or leave them out"
+    if autocorrelation_at(x, run.slice_period) < 0.75 * alike:
+        return (
+            f"{said}parts of it {ms * run.slice_period:.1f} ms apart differ, parts "
+            f"{ms * lag:.1f} ms apart are alike, {repeats:.2f} per volume{remedy}"
+        )
+    slices, rest = _slices_and_rest(x, run.onsets - start, run)
+    mean = slices[:-1].mean(axis=0)
+    if rest.size > 0.25 * mean.size and _correlation(rest, mean) > 0.5:
+        return (
+            f"{said}the {ms * rest.size:.1f} ms after the last slice are like the "
+            f"slices{remedy}"
+        )
+    usual = np.median([_correlation(one, mean) for one in slices])
+    if _correlation(slices[-1], mean) < 0.5 * usual:
+        return f"{said}the last slice is unlike the others{remedy}"
+    return None
+
+
+def _slices_and_rest(x, onsets, run):
+    """Slices of the typical volume, and what comes after the last one."""
+    typical = typical_epoch(x, onsets, int(run.period))
+    length, n_shots = int(run.slice_period), run.n_shots.max()
+    starts = np.floor(run.slice_period * np.arange(n_shots + 1) + 0.5).astype(int)
+    inside = np.minimum(starts[:-1], typical.size - length)
+    return gather(typical, inside, length), typical[starts[-1] :][:length]
+
+
+def _correlation(one, other):
+    size = min(one.size, other.size)
+    return np.corrcoef(one[:size], other[:size])[0, 1]
 
 
 def select_volumes(run, index):
@@ -211,9 +305,13 @@ def _extend(x, run, direction, typical, least, limit, notes):
         if at_start
         else candidate < limit - run.period + slack
     ):
-        correlation, ratio = similarity(x, [candidate], typical)
-        if correlation[0] < least or not 0.4 < ratio[0] < 2.5:
+        # its neighbour may be late or early by some samples
+        near = candidate + np.array([0, -1, 1, -2, 2])
+        correlation, ratio = similarity(x, near, typical)
+        best = int(correlation.argmax())
+        if correlation[best] < least or not 0.4 < ratio[best] < 2.5:
             break
+        candidate = near[best]
         where = 0 if at_start else run.onsets.size
         run = run._replace(
             volume=np.arange(run.onsets.size + 1) + run.volume[0],

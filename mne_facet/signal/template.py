@@ -269,7 +269,8 @@ def _gains(epochs, block, templates, width):
         index = np.arange(good.size)
         gain = np.interp(index, index[good], gain[good])
     center = np.median(gain)
-    return np.where(weak, 1.0, np.clip(gain, 0.5 * center, 2 * center))
+    gain = np.where(weak, 1.0, np.clip(gain, 0.5 * center, 2 * center))
+    return np.where(own == 0, 0.0, gain)  # constant: nothing was recorded
 
 
 def _difference_products(epochs, block, templates, width):
