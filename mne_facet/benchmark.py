@@ -43,7 +43,7 @@ class ScalingRow(NamedTuple):
 
 
 class Scaling(list):
-    """One :class:`ScalingRow` per number of jobs; prints as a table."""
+    """One :class:`~mne_facet.benchmark.ScalingRow` per number of jobs; prints as a table."""
 
     def __str__(self):
         lines = ["n_jobs  seconds  speed-up  efficiency  copies  memory (MB)  equal"]
@@ -74,7 +74,7 @@ def benchmark_scaling(estimator, raw, n_jobs=(1, 2), *, n_runs=5):
     Returns
     -------
     scaling : Scaling
-        List of :class:`ScalingRow` that prints as a table.
+        List of :class:`~mne_facet.benchmark.ScalingRow` that prints as a table.
 
     Examples
     --------

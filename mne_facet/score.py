@@ -85,7 +85,7 @@ def correction_score(
 
     ``-10 log10(lost + residual / EEG)``, median over channels, mean over recordings;
     from 0.5 to 45 Hz and during the scan. The larger the better; 0 for zeros, below 0
-    for artifact larger than the EEG. See Notes for both terms; :func:`score_terms`
+    for artifact larger than the EEG. See Notes for both terms; :func:`~mne_facet.score.score_terms`
     gives them one by one. For ``GridSearchCV(scoring=correction_score)``.
 
     Parameters
@@ -164,7 +164,7 @@ def score_terms(
     clean : mne.io.Raw | None
         What the estimator makes of it, if that is known already.
     picks, description, beats
-        As in :func:`correction_score`.
+        As in :func:`~mne_facet.correction_score`.
 
     Returns
     -------
@@ -292,12 +292,12 @@ def probe(
         The recording, not corrected.
     signal : "eeg" | "evoked" | array, shape (n_channels, n_times)
         ``"eeg"``: pieces of the recording in random order, as in
-        :func:`correction_score`. ``"evoked"``: a response of 5 uV and 5 Hz, 0.25 s
+        :func:`~mne_facet.correction_score`. ``"evoked"``: a response of 5 uV and 5 Hz, 0.25 s
         after each of `events`. Or signals for the picked channels, in V.
     events : str | None
         Description of the annotations that evoke a response.
     picks, description, beats
-        As in :func:`correction_score`.
+        As in :func:`~mne_facet.correction_score`.
 
     Returns
     -------
