@@ -67,7 +67,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": ReadingOrder,
     "doc_module": ("mne_facet",),
     "backreferences_dir": "generated/backreferences",
-    "min_reported_time": 0.1,
+    "write_computation_times": False,
     "download_all_examples": False,
     "show_signature": False,
     "image_scrapers": ("matplotlib",),
