@@ -2,10 +2,10 @@
 Your own step: the helium pump
 ==============================
 
-The pump that cools the magnet shakes the EEG at a frequency of its own, which is in step
-with neither volumes nor heart beats. Here a step is written that finds the frequency and
-takes it out, with the amplitude following slow changes. It is then used, checked and run
-in parallel like those of the package.
+The pump that cools the magnet shakes the EEG at a frequency of its own, which is in
+step with neither volumes nor heart beats. Here a step is written that finds the
+frequency and takes it out, with the amplitude following slow changes. It is then used,
+checked and run in parallel like those of the package.
 """
 
 from functools import partial

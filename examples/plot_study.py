@@ -2,9 +2,8 @@
 A study, files in parallel
 ==========================
 
-Four recordings are corrected in one call, two at a time. One of them is broken: it fails
-by itself, with a reason, and the others go on. The same call again skips what is up to
-date.
+Four recordings are corrected in one call. One of them is broken: it fails by itself,
+with a reason, and the others go on. The same call again skips what is up to date.
 """
 
 import tempfile

@@ -73,6 +73,13 @@ class FileResult(NamedTuple):
     metrics : dict
         Numbers that tell what was done: ``n_volumes``, ``n_restored``, ``n_dropped``,
         ``rms_before`` and ``rms_after`` (uV, median over channels).
+
+    Examples
+    --------
+    >>> from mne_facet import FileResult
+    >>> results = [FileResult("a.fif", None, "failed", "ValueError: no volumes")]
+    >>> [result.error for result in results if result.status == "failed"]
+    ['ValueError: no volumes']
     """
 
     source: Path

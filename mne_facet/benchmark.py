@@ -43,7 +43,7 @@ class ScalingRow(NamedTuple):
 
 
 class Scaling(list):
-    """One :class:`~mne_facet.benchmark.ScalingRow` per number of jobs; prints as a table."""
+    """One :class:`ScalingRow` per number of jobs; prints as a table."""
 
     def __str__(self):
         lines = ["n_jobs  seconds  speed-up  efficiency  copies  memory (MB)  equal"]
@@ -156,6 +156,14 @@ def plot_scaling(scaling, *, axes=None):
     -------
     fig : matplotlib.figure.Figure
         The figure.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from mne_facet import Filter, benchmark_scaling, plot_scaling, simulate_raw
+    >>> raw, truth = simulate_raw(duration=20, n_eeg=2, sfreq=1000)
+    >>> scaling = benchmark_scaling(Filter(None, 70), raw, n_jobs=(1, 2), n_runs=1)
+    >>> fig = plot_scaling(scaling, axes=Figure().subplots(1, 2))
     """
     import matplotlib.pyplot as plt
 

@@ -85,8 +85,9 @@ def correction_score(
 
     ``-10 log10(lost + residual / EEG)``, median over channels, mean over recordings;
     from 0.5 to 45 Hz and during the scan. The larger the better; 0 for zeros, below 0
-    for artifact larger than the EEG. See Notes for both terms; :func:`~mne_facet.score.score_terms`
-    gives them one by one. For ``GridSearchCV(scoring=correction_score)``.
+    for artifact larger than the EEG. See Notes for both terms;
+    :func:`~mne_facet.score.score_terms` gives them one by one. For
+    ``GridSearchCV(scoring=correction_score)``.
 
     Parameters
     ----------
@@ -292,8 +293,8 @@ def probe(
         The recording, not corrected.
     signal : "eeg" | "evoked" | array, shape (n_channels, n_times)
         ``"eeg"``: pieces of the recording in random order, as in
-        :func:`~mne_facet.correction_score`. ``"evoked"``: a response of 5 uV and 5 Hz, 0.25 s
-        after each of `events`. Or signals for the picked channels, in V.
+        :func:`~mne_facet.correction_score`. ``"evoked"``: a response of 5 uV and 5 Hz,
+        0.25 s after each of `events`. Or signals for the picked channels, in V.
     events : str | None
         Description of the annotations that evoke a response.
     picks, description, beats
