@@ -56,8 +56,7 @@ def _quality(part, folder):
             )
         rows.append([name, *cells])
     lines = [
-        f"EEG to error in dB / alpha kept in percent, means of {part['seeds']} "
-        f"recordings of {part['duration']} s:",
+        f"EEG to error in dB / alpha kept in percent, {_recordings(part)}:",
         "",
         *_table(["Method", *presets], rows),
         "",
@@ -80,7 +79,7 @@ def _quality(part, folder):
     axis.set_yticks(range(len(order)), order)
     axis.invert_yaxis()
     axis.set_xlabel("EEG to error (dB)")
-    axis.legend(frameon=False, loc="lower left")
+    fig.legend(*axis.get_legend_handles_labels(), **_LEGEND)
     _save(fig, [axis], folder / "quality.svg")
     return lines
 
@@ -111,7 +110,7 @@ def _pulse(part, _):
             + [f"{sham:.2f}"]
             for name, (snr, worst, _, alpha, evoked, sham) in rows.items()
         ]
-        title = f"{setting}, {part['seeds']} recording(s) of {part['duration']:g} s:"
+        title = f"{setting.capitalize()}, {_recordings(part)}:"
         lines += [title, "", *_table(head, table), ""]
     return lines
 
@@ -197,6 +196,12 @@ WRITERS = {
     "jobs": _jobs,
 }
 _LEGEND = {"loc": "outside lower center", "ncols": 4, "frameon": False, "fontsize": 9}
+
+
+def _recordings(part):
+    if part["seeds"] == 1:
+        return f"one recording of {part['duration']:g} s"
+    return f"means of {part['seeds']} recordings of {part['duration']:g} s"
 
 
 def _number(value, form, unit=1):

@@ -232,12 +232,13 @@ def main():
         "--runs", type=int, default=3, help="of which the median counts"
     )
     parser.add_argument(
-        "--limit", type=float, default=300, help="seconds a correction may take"
+        "--limit", type=float, help="seconds a correction may take (300, quick: 30)"
     )
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parents[2] / "doc" / "benchmark"
     )
     args = parser.parse_args()
+    args.limit = args.limit or (30 if args.quick else 300)
     mne.set_log_level("ERROR")
     warnings.simplefilter("ignore")
     args.out.mkdir(parents=True, exist_ok=True)
