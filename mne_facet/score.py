@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import resample_poly
+import scipy
 
 from ._epochs import all_grids
 from ._events import annotation_samples, describe_annotations, get_runs, usable_samples
@@ -250,7 +250,10 @@ def _eeg_like(raw, bench):
     rng = np.random.default_rng(_SEED)
     source = bench.reference[:, bench.during]
     signals = jumble(source, n_times, min(length, source.shape[1] // 2), rng)
-    return _PLANTED * resample_poly(signals, step, 1, axis=1)[:, : raw.n_times]
+    return (
+        _PLANTED
+        * scipy.signal.resample_poly(signals, step, 1, axis=1)[:, : raw.n_times]
+    )
 
 
 def _plant(estimator, raw, clean, bench, signals):
