@@ -5,6 +5,7 @@ Pictures and gallery scripts are run by the build of the pages, see ``.ci/run``.
 
 import ast
 import inspect
+import json
 import re
 import shlex
 import textwrap
@@ -82,6 +83,17 @@ def test_readme_is_short_and_its_links_lead_somewhere():
     assert len(text.splitlines()) <= 70
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (ROOT / link).exists(), link
+
+
+def test_readme_quotes_the_benchmark():
+    store = ROOT / "doc" / "benchmark" / "results.json"
+    measured = json.loads(store.read_text())["quality"]["results"]["own clock"]
+    rows = re.findall(r"^\| (\w.*?) +\| *([-\d.|% ]+)\|$", README.read_text(), re.M)
+    assert len(rows) == 4
+    for name, cells in rows:
+        snr, middle, _, alpha, _ = measured[name]
+        quoted = [cell.strip() for cell in cells.split("|")]
+        assert quoted == [f"{snr:.1f}", f"{middle:.1f}", f"{alpha:.0f}"], name
 
 
 def test_reference_names_everything_public():

@@ -10,7 +10,7 @@ STYLE = {
     "FACETpy standard": ("#882255", "v"),
     "recipe default": ("#0072B2", "o"),
     "recipe aas": ("#E69F00", "o"),
-    "recipe allen": ("#F0E442", "o"),
+    "recipe allen": ("#B8A800", "o"),
     "recipe fastr": ("#009E73", "o"),
     "recipe facet": ("#D55E00", "o"),
     "recipe farm": ("#56B4E9", "o"),
@@ -141,27 +141,50 @@ def _cost(part, folder, file="cost.svg"):
         )
     head = ["Method", "Seconds", "Copies", "Memory"]
     head += [f"Exponent, {AXES[axis].split(' (')[0].lower()}" for axis in found]
+    _draw_cost(found, slopes, folder / file)
+    return [f"{_point(typical)}, one job:", "", *_table(head, table)]
+
+
+def _draw_cost(found, slopes, path):
+    """One scale beside the other, exponents at the ends of the lines."""
     fig, axes = plt.subplots(
-        1, len(found), figsize=(8, 4), sharey=True, layout="constrained", squeeze=False
+        1,
+        len(found),
+        figsize=(8, 4.5),
+        sharey=True,
+        layout="constrained",
+        squeeze=False,
     )
     for axis, (scale, methods) in zip(axes[0], found.items(), strict=True):
+        ends = {}
         for name, rows in methods.items():
             color, marker = STYLE[name]
-            value = slopes[name][scale]
-            label = None if value is None else f"{value:.2f}"
             x, y = np.transpose([(row["value"], row["seconds"]) for row in rows])
-            axis.loglog(x, y, marker, ls="-", color=color, ms=4, label=label)
-        values = [row["value"] for rows in methods.values() for row in rows]
-        _name_scale(axis, scale, sorted(set(values)))
-        axis.legend(title="Exponent", frameon=False, fontsize=8, title_fontsize=8)
+            axis.loglog(x, y, marker, ls="-", color=color, ms=4)
+            if slopes[name][scale] is not None:
+                ends[name] = x[-1], np.log10(y[-1])
+        lowest = -np.inf
+        for name, (x, y) in sorted(ends.items(), key=lambda item: item[1][1]):
+            lowest = max(y, lowest + 0.16)
+            axis.annotate(
+                f"{slopes[name][scale]:.2f}",
+                (x, 10**lowest),
+                (7, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=STYLE[name][0],
+            )
+        values = sorted({row["value"] for rows in methods.values() for row in rows})
+        axis.set_xlim(0.85 * values[0], values[-1] * (values[-1] / values[0]) ** 0.25)
+        _name_scale(axis, scale, values)
     axes[0, 0].set_ylabel("Time (s)")
     handles = [
         plt.Line2D([], [], color=STYLE[n][0], marker=STYLE[n][1], ms=4, label=n)
-        for n in names
+        for n in slopes
     ]
     fig.legend(handles=handles, **_LEGEND)
-    _save(fig, axes[0], folder / file)
-    return [f"{_point(typical)}, one job:", "", *_table(head, table)]
+    _save(fig, axes[0], path)
 
 
 def _pulse_cost(part, folder):
