@@ -23,6 +23,20 @@ class RawTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
     A subclass assigns its parameters in ``__init__`` (``copy`` and ``verbose`` among
     them) and does its work in ``_correct(raw)``, on a Raw that it may change. It
     keeps nothing: the same estimator serves any number of recordings.
+
+    Examples
+    --------
+    >>> from mne_facet import RawTransformer, simulate_raw
+    >>> class Invert(RawTransformer):
+    ...     def __init__(self, *, copy=True, verbose=None):
+    ...         self.copy = copy
+    ...         self.verbose = verbose
+    ...
+    ...     def _correct(self, raw):
+    ...         return raw.apply_function(lambda x: -x, picks="eeg")
+    >>> raw, truth = simulate_raw(duration=20, n_eeg=2, sfreq=1000)
+    >>> bool((raw.pipe(Invert())._data[:2] == -raw._data[:2]).all())
+    True
     """
 
     _needs_data = True

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import mne
 import numpy as np
-from scipy.signal import butter, sosfiltfilt, welch
+import scipy
 
 from ._figures import AFTER, BEFORE, OTHER, stack_traces
 from ._files import write_file
@@ -120,9 +120,9 @@ def run_demo(out_dir, *, seed=0, duration=90.0, n_eeg=16, sfreq=5000.0):
 
 def _compare(signals, scan, sfreq):
     """Medians over channels of what is left of the artifact and of the EEG."""
-    sos = butter(4, _BAND, "bandpass", fs=sfreq, output="sos")
+    sos = scipy.signal.butter(4, _BAND, "bandpass", fs=sfreq, output="sos")
     before, after, true = (
-        1e6 * sosfiltfilt(sos, signals[key])[:, scan]
+        1e6 * scipy.signal.sosfiltfilt(sos, signals[key])[:, scan]
         for key in ("before", "after", "true")
     )
     gain = np.sum(after * true, axis=1) / np.sum(true**2, axis=1)
@@ -178,7 +178,7 @@ def _draw_spectra(axes, signals, scan, sfreq):
         ("true", OTHER, 0.9, "True EEG"),
     ):
         x = 1e6 * signals[key][:, scan]
-        frequencies, power = welch(x, sfreq, nperseg=int(4 * sfreq))
+        frequencies, power = scipy.signal.welch(x, sfreq, nperseg=int(4 * sfreq))
         part = (frequencies >= _BAND[0]) & (frequencies <= _HIGHEST)
         power = np.median(power, axis=0)
         axes.semilogy(

@@ -77,6 +77,13 @@ class FileResult(NamedTuple):
         Numbers that tell what was done: ``n_volumes``, ``n_restored``, ``n_dropped``,
         ``rms_before`` and ``rms_after`` (uV, median over channels); with a report
         those of :func:`evaluate` as well.
+
+    Examples
+    --------
+    >>> from mne_facet import FileResult
+    >>> results = [FileResult("a.fif", None, "failed", "ValueError: no volumes")]
+    >>> [result.error for result in results if result.status == "failed"]
+    ['ValueError: no volumes']
     """
 
     source: Path

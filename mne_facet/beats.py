@@ -240,6 +240,14 @@ class BeatReport(NamedTuple):
     gaps : list of tuple (float, float)
         Stretches without a beat, longer than twice the usual interval, the ends of the
         recording included: start and stop in seconds from the first sample.
+
+    Examples
+    --------
+    >>> from mne_facet import add_beats, beat_report, simulate_raw
+    >>> raw, truth = simulate_raw(duration=30, n_eeg=2, sfreq=1000)
+    >>> report = beat_report(add_beats(raw, truth.beat_times))
+    >>> report.n_beats == len(truth.beat_times)
+    True
     """
 
     n_beats: int

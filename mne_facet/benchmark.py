@@ -74,7 +74,7 @@ def benchmark_scaling(estimator, raw, n_jobs=(1, 2), *, n_runs=5):
     Returns
     -------
     scaling : Scaling
-        List of :class:`ScalingRow` that prints as a table.
+        List of :class:`~mne_facet.benchmark.ScalingRow` that prints as a table.
 
     Examples
     --------
@@ -156,6 +156,14 @@ def plot_scaling(scaling, *, axes=None):
     -------
     fig : matplotlib.figure.Figure
         The figure.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from mne_facet import Filter, benchmark_scaling, plot_scaling, simulate_raw
+    >>> raw, truth = simulate_raw(duration=20, n_eeg=2, sfreq=1000)
+    >>> scaling = benchmark_scaling(Filter(None, 70), raw, n_jobs=(1, 2), n_runs=1)
+    >>> fig = plot_scaling(scaling, axes=Figure().subplots(1, 2))
     """
     import matplotlib.pyplot as plt
 

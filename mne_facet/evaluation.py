@@ -366,7 +366,16 @@ def _grade(row):
 
 
 class Comparison(list):
-    """One dict per correction; prints as a table with a column per correction."""
+    """One dict per correction; prints as a table with a column per correction.
+
+    Examples
+    --------
+    >>> from mne_facet import Comparison
+    >>> print(Comparison([{"name": "AAS", "snr": 20.1}, {"name": "OBS", "snr": 18.24}]))
+    ...     # doctest: +NORMALIZE_WHITESPACE
+                                                 AAS         OBS
+    SNR against the truth (dB)                  20.1        18.2
+    """
 
     def __str__(self):
         width = max(12, *(len(row["name"]) + 2 for row in self))

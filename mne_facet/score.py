@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import resample_poly
+import scipy
 
 from ._epochs import without_volumes
 from ._events import annotation_samples, describe_annotations, usable_samples
@@ -86,8 +86,9 @@ def correction_score(
 
     ``-10 log10(lost + residual / EEG)``, median over channels, mean over recordings;
     from 0.5 to 45 Hz and during the scan. The larger the better; 0 for zeros, below 0
-    for artifact larger than the EEG. See Notes for both terms; :func:`score_terms`
-    gives them one by one. For ``GridSearchCV(scoring=correction_score)``.
+    for artifact larger than the EEG. See Notes for both terms;
+    :func:`~mne_facet.score.score_terms` gives them one by one. For
+    ``GridSearchCV(scoring=correction_score)``.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ def score_terms(
     clean : mne.io.Raw | None
         What the estimator makes of it, if that is known already.
     picks, description, beats
-        As in :func:`correction_score`.
+        As in :func:`~mne_facet.correction_score`.
 
     Returns
     -------
@@ -248,7 +249,10 @@ def _eeg_like(raw, bench):
     rng = np.random.default_rng(_SEED)
     source = bench.reference[:, bench.during]
     signals = jumble(source, n_times, min(length, source.shape[1] // 2), rng)
-    return _PLANTED * resample_poly(signals, step, 1, axis=1)[:, : raw.n_times]
+    return (
+        _PLANTED
+        * scipy.signal.resample_poly(signals, step, 1, axis=1)[:, : raw.n_times]
+    )
 
 
 def _plant(estimator, raw, clean, bench, signals):
@@ -289,12 +293,12 @@ def probe(
         The recording, not corrected.
     signal : "eeg" | "evoked" | array, shape (n_channels, n_times)
         ``"eeg"``: pieces of the recording in random order, as in
-        :func:`correction_score`. ``"evoked"``: a response of 5 uV and 5 Hz, 0.25 s
-        after each of `events`. Or signals for the picked channels, in V.
+        :func:`~mne_facet.correction_score`. ``"evoked"``: a response of 5 uV and 5 Hz,
+        0.25 s after each of `events`. Or signals for the picked channels, in V.
     events : str | None
         Description of the annotations that evoke a response.
     picks, description, beats
-        As in :func:`correction_score`.
+        As in :func:`~mne_facet.correction_score`.
 
     Returns
     -------

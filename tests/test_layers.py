@@ -73,8 +73,8 @@ def test_numerics_know_neither_mne_nor_sklearn():
         assert roots <= STANDARD | {"numpy", "scipy", "numba"}, path.name
 
 
-@pytest.mark.parametrize("name", ["matplotlib", "numba"])
-def test_what_may_be_missing_is_imported_inside_functions_only(name):
+@pytest.mark.parametrize("name", ["matplotlib", "numba", "scipy.signal"])
+def test_what_is_slow_or_may_be_missing_is_imported_when_used(name):
     for path in PACKAGE.rglob("*.py"):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, (ast.Import, ast.ImportFrom)):

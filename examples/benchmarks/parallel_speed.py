@@ -17,15 +17,14 @@ parallel, by a Python in whose environment it is installed::
 """
 
 import argparse
-import json
 import multiprocessing
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import mne
 import numpy as np
+from _common import Facetpy, make_raw
 
 from mne_facet import (
     AAS,
@@ -37,47 +36,7 @@ from mne_facet import (
     benchmark_scaling,
     correct_files,
     recipe,
-    simulate_raw,
 )
-
-PEER = """
-import json, sys, time
-import numpy as np
-from facet import AASCorrection, Loader, Pipeline, TriggerDetector
-
-def peak():
-    for line in open("/proc/self/status"):
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1000
-
-def run(**options):
-    steps = [Loader(path=sys.argv[1], preload=True), TriggerDetector(regex="R128")]
-    context = Pipeline(steps).run(show_progress=False).context
-    start = time.perf_counter()
-    result = Pipeline([AASCorrection(window_size=30)]).run(
-        initial_context=context, show_progress=False, **options
-    )
-    raw = result.context.get_raw()
-    return raw, time.perf_counter() - start
-
-if __name__ == "__main__":
-    raw, seconds = run(**json.loads(sys.argv[2]))
-    np.save(sys.argv[3], raw.get_data())
-    print(json.dumps([seconds, peak(), len(raw.annotations)]))
-"""
-
-
-def make_raw(n_channels, minutes):
-    """Tile a few simulated channels to a large recording with annotated volumes."""
-    few, _ = simulate_raw(60 * minutes, n_eeg=4, clock_ppm=5, ecg=False)
-    info = mne.create_info(n_channels, few.info["sfreq"], "eeg")
-    data = np.empty((n_channels, few.n_times))
-    for channel in range(n_channels):
-        data[channel] = (1 + 0.01 * channel) * few._data[channel % 4]
-    raw = mne.io.RawArray(data, info, copy=None)
-    volumes = few.annotations.description == "Response/R128"
-    raw.set_annotations(mne.Annotations(few.annotations.onset[volumes], 0, "R128"))
-    return raw
 
 
 def compare_channels(raw, n_runs):
@@ -145,24 +104,19 @@ def compare_files(folder, minutes, n_runs):
     )
 
 
-def compare_peer(python, folder, raw):
+def compare_peer(python, raw):
     """The peer, serial and parallel, each in a process of its own."""
     raw = raw.copy().pick(range(32)).crop(0, 59, include_tmax=False)
-    raw.save(folder / "peer_raw.fif", verbose="ERROR")
+    facetpy = Facetpy(python)
     print("\nFACETpy 2.0.2, AASCorrection, 32 channels x 59 s")
     data = []
     for options in ({}, {"parallel": True, "n_jobs": 2}):
-        target = folder / f"peer{len(data)}.npy"
-        script = [python, "-c", PEER, folder / "peer_raw.fif", json.dumps(options)]
-        done = subprocess.run([*script, target], capture_output=True, text=True)
-        if done.returncode:
-            print(f"  {options}: failed\n{done.stderr[-500:]}")
-            return
-        seconds, memory, n_annotations = json.loads(done.stdout.splitlines()[-1])
-        data.append(np.load(target))
+        clean, report = facetpy(raw, **options)
+        data.append(clean.get_data())
         print(
-            f"  {options or 'serial'}: {seconds:.1f} s, peak {memory:.0f} MB, "
-            f"{n_annotations} of {len(raw.annotations)} annotations"
+            f"  {options or 'serial'}: {report['seconds']:.1f} s, "
+            f"{report['memory'] / 1e6:.0f} MB, {report['annotations']} of "
+            f"{len(raw.annotations)} annotations"
         )
     same = np.array_equal(*data)
     print(f"  parallel equal to serial: {'yes' if same else 'NO'}")
@@ -181,7 +135,7 @@ def main():
     compare_channels(raw, args.runs)
     with tempfile.TemporaryDirectory() as folder:
         if args.facetpy:
-            compare_peer(args.facetpy, Path(folder), raw)
+            compare_peer(args.facetpy, raw)
         del raw
         compare_files(Path(folder), args.minutes, args.runs)
 

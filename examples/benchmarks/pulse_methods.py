@@ -19,6 +19,7 @@ from functools import partial
 
 import mne
 import numpy as np
+from _common import mne_pulse
 from scipy.signal import butter, sosfiltfilt
 from sklearn.pipeline import make_pipeline
 
@@ -37,18 +38,9 @@ SETTINGS = {
 TIMING = ("exact", "10 ms off", "20 ms off", "5 % missed")
 
 
-def apply_pca_obs(raw, n_components):
-    """MNE's function, given the R peaks as they are."""
-    beats = raw.annotations.onset[raw.annotations.description == "R peak"]
-    inside = (beats > 1.5) & (beats < raw.times[-1] - 1.5)
-    return mne.preprocessing.apply_pca_obs(
-        raw.copy(), picks="eeg", qrs_times=beats[inside], n_components=n_components
-    )
-
-
 METHODS = {
-    "mne apply_pca_obs 3": partial(apply_pca_obs, n_components=3),
-    "mne apply_pca_obs 4": partial(apply_pca_obs, n_components=4),
+    "mne apply_pca_obs 3": partial(mne_pulse, n_components=3),
+    "mne apply_pca_obs 4": partial(mne_pulse, n_components=4),
     "PulseAAS": PulseAAS().fit_transform,
     "PulseOBS channel 1": PulseOBS(1, mode="channel").fit_transform,
     "PulseOBS channel 3": PulseOBS(3, mode="channel").fit_transform,
@@ -94,7 +86,7 @@ def beats_as_detected(times, timing, rng):
 
 
 def compare(setting, timing, seeds, duration, sfreq=250.0, n_eeg=24):
-    """Print a table, averages over the seeds."""
+    """Figures of each method, averages over the seeds."""
     table = {name: [] for name in ("none", *METHODS)}
     for seed in seeds:
         raw, truth = simulate_raw(
@@ -122,11 +114,16 @@ def compare(setting, timing, seeds, duration, sfreq=250.0, n_eeg=24):
             removed = sham.get_data("eeg") - method(sham).get_data("eeg")
             lost = 100 * (band(removed, sfreq, 0.5, 45) ** 2).sum() / power
             table[name].append((*scores(clean, truth, sfreq), lost))
+    return {name: np.mean(rows, axis=0).tolist() for name, rows in table.items()}
+
+
+def show(setting, timing, seeds, duration):
+    """Print a table."""
     print(f"\n{setting}, R peaks {timing}, {duration:g} s, seeds {seeds}")
     head = ("SNR dB [worst]", "error dB", "alpha %", "evoked %", "sham %")
     print(" " * 30 + "".join(f"{text:>15}" for text in head))
-    for name, rows in table.items():
-        snr, worst, *others = np.mean(rows, axis=0)
+    for name, row in compare(setting, timing, seeds, duration).items():
+        snr, worst, *others = row
         figures = "".join(f"{value:15.2f}" for value in others)
         print(f"{name:30}{snr:7.1f} [{worst:5.1f}]{figures}")
 
@@ -138,6 +135,6 @@ if __name__ == "__main__":
     options = parser.parse_args()
     mne.set_log_level("ERROR")
     for setting in SETTINGS:
-        compare(setting, "exact", options.seeds, options.duration)
+        show(setting, "exact", options.seeds, options.duration)
     for timing in TIMING[1:]:
-        compare("6 modes, changing", timing, options.seeds, options.duration)
+        show("6 modes, changing", timing, options.seeds, options.duration)

@@ -16,24 +16,12 @@ import tracemalloc
 
 import mne
 import numpy as np
+from _common import make_raw, mne_gradient
 from threadpoolctl import threadpool_limits
 
-from mne_facet import AAS, TriggerDetector, simulate_raw
+from mne_facet import AAS, TriggerDetector
 
 mne.set_log_level("ERROR")
-
-
-def make_raw(n_channels, minutes, clock_ppm):
-    """Tile a few simulated channels to a large recording with annotated volumes."""
-    few, _ = simulate_raw(60 * minutes, n_eeg=4, clock_ppm=clock_ppm, ecg=False)
-    info = mne.create_info(n_channels, few.info["sfreq"], "eeg")
-    data = np.empty((n_channels, few.n_times))
-    for channel in range(n_channels):
-        data[channel] = (1 + 0.01 * channel) * few._data[channel % 4]
-    raw = mne.io.RawArray(data, info, copy=None)
-    volumes = few.annotations.description == "Response/R128"
-    raw.set_annotations(mne.Annotations(few.annotations.onset[volumes], 0, "R128"))
-    return TriggerDetector("R128", copy=False).fit_transform(raw)
 
 
 def seconds(function, n_runs=3):
@@ -60,7 +48,8 @@ def main():
     parser.add_argument("--full", action="store_true", help="all channels for MNE too")
     args = parser.parse_args()
     for clock_ppm, name in ((0.0, "synchronised clocks"), (5.0, "clocks 5 ppm apart")):
-        raw = make_raw(args.channels, args.minutes, clock_ppm)
+        raw = make_raw(args.channels, args.minutes, clock_ppm=clock_ppm)
+        raw = TriggerDetector("R128", copy=False).fit_transform(raw)
         size = raw._data.nbytes
         copy = time_copy(raw._data)
         print(f"\n{name}: {args.channels} channels, {size / 1e9:.2f} GB")
@@ -78,16 +67,8 @@ def main():
 
 def time_mne(raw, copy, n_channels):
     """Time MNE's function, which works channel by channel, on some channels."""
-    onsets = raw.annotations.onset[raw.annotations.description == "TR"]
-    onsets = np.round((onsets - raw.first_time) * raw.info["sfreq"])
-    events = np.c_[onsets, np.zeros_like(onsets), np.ones_like(onsets)].astype(int)
     some = raw.copy().pick(raw.ch_names[:n_channels])
-    spent = seconds(
-        lambda: mne.preprocessing.remove_fmri_gradient_artifact(
-            some, events, window=(4, 4), tr_tol=1, copy=False
-        ),
-        1,
-    )
+    spent = seconds(lambda: mne_gradient(some, window=(4, 4)), 1)
     ratio = spent / (copy * n_channels / len(raw.ch_names))
     print(f"  MNE, {n_channels:3d} channels     {ratio:7.1f} copies, {spent:7.2f} s")
 

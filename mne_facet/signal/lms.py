@@ -16,9 +16,9 @@ recursion itself, not the block LMS that holds ``w`` still meanwhile.
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.linalg.blas import dtrsv
-from scipy.signal import butter, firwin, resample_poly, sosfiltfilt
 
 from .align import raised_cosine
 from .compiled import compiled
@@ -203,11 +203,13 @@ def design_canceller(sfreq, length, step, l_freq, h_freq=None, decim=1):
     if decim > 1:
         # passes up to h_freq, and stops what would be mirrored to below it
         n_taps = int(3.3 * sfreq / (rate - 2 * h_freq)) // 2 * 2 + 1
-        lowpass = firwin(n_taps, rate / 2, fs=sfreq)
+        lowpass = scipy.signal.firwin(n_taps, rate / 2, fs=sfreq)
     if h_freq is None:
-        passband = butter(2, l_freq, "highpass", fs=rate, output="sos")
+        passband = scipy.signal.butter(2, l_freq, "highpass", fs=rate, output="sos")
     else:
-        passband = butter(2, [l_freq, h_freq], "bandpass", fs=rate, output="sos")
+        passband = scipy.signal.butter(
+            2, [l_freq, h_freq], "bandpass", fs=rate, output="sos"
+        )
     order = max(1, int(np.ceil(length / decim)))
     fade = max(4, int(np.ceil(0.002 * sfreq)))
     return Canceller(order, step, passband, decim, lowpass, fade)
@@ -255,7 +257,9 @@ def cancel_noise(clean, removed, spans, canceller):
             return clean, "nothing cancelled, it would have added power"
         explained[part] = y
     if decim > 1:
-        explained = resample_poly(explained, decim, 1, window=canceller.lowpass)
+        explained = scipy.signal.resample_poly(
+            explained, decim, 1, window=canceller.lowpass
+        )
     cancelled, fade = clean.copy(), canceller.fade
     for start, stop in spans:
         first, last = max(0, int(np.ceil(start))), min(int(stop), clean.size)
@@ -270,8 +274,10 @@ def cancel_noise(clean, removed, spans, canceller):
 def _in_passband(x, canceller):
     if canceller.decim > 1:
         window = canceller.lowpass
-        x = resample_poly(x, 1, canceller.decim, window=window, padtype="edge")
-    return sosfiltfilt(canceller.passband, x)
+        x = scipy.signal.resample_poly(
+            x, 1, canceller.decim, window=window, padtype="edge"
+        )
+    return scipy.signal.sosfiltfilt(canceller.passband, x)
 
 
 def _explain(reference, target, order, step):

@@ -18,12 +18,12 @@ Silverstein & Choi 1995)
 from itertools import pairwise
 
 import numpy as np
+import scipy
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft
 from scipy.linalg import eigh
 from scipy.ndimage import uniform_filter1d
 from scipy.optimize import minimize_scalar
-from scipy.signal import firwin
 
 from .align import gather
 from .epochs import paste
@@ -60,7 +60,7 @@ def design_highpass(l_freq, sfreq):
         Odd number of coefficients.
     """
     n_taps = int(3.3 * sfreq / (0.25 * l_freq)) // 2 * 2 + 1
-    taps = -firwin(n_taps, l_freq, fs=sfreq)
+    taps = -scipy.signal.firwin(n_taps, l_freq, fs=sfreq)
     taps[n_taps // 2] += 1
     return taps
 

@@ -9,8 +9,8 @@ they are, and cross-faded halfway between beats.
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from scipy import sparse
-from scipy.signal import butter, sosfiltfilt
 
 from .align import gather, raised_cosine
 from .averaging import moving_weights
@@ -120,8 +120,10 @@ def highpass(x, sfreq, l_freq):
     y = x - x.mean()
     if l_freq is None:
         return y
-    sos = butter(4, l_freq, "highpass", fs=sfreq, output="sos")
-    return sosfiltfilt(sos, y, padlen=min(x.size - 1, int(2 * sfreq / l_freq)))
+    sos = scipy.signal.butter(4, l_freq, "highpass", fs=sfreq, output="sos")
+    return scipy.signal.sosfiltfilt(
+        sos, y, padlen=min(x.size - 1, int(2 * sfreq / l_freq))
+    )
 
 
 def peak_delay(beats, sfreq):

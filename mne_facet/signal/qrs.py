@@ -10,9 +10,9 @@ is relative: neither unit nor polarity of the signal matters.
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from scipy import fft
 from scipy.ndimage import median_filter, uniform_filter1d
-from scipy.signal import butter, oaconvolve, resample_poly, sosfiltfilt
 
 from .rhythm import choose_beats, is_premature, restore_beats, track_period
 
@@ -102,14 +102,16 @@ def heart_band(x, sfreq, l_freq, h_freq, usable, lines=()):
         )
     factor = max(1, int(sfreq / (10 * h_freq)))
     if factor > 1:
-        x = resample_poly(x, 1, factor, padtype="line")
+        x = scipy.signal.resample_poly(x, 1, factor, padtype="line")
     rate = sfreq / factor
     x = x - x.mean()
     for line in lines:
         x = _without_harmonics(x, rate, line, h_freq)
     edges = [l_freq, min(h_freq, 0.45 * rate)]
-    sections = butter(4, edges, "bandpass", fs=rate, output="sos")
-    return sosfiltfilt(sections, x, padlen=min(x.size - 1, int(rate))), factor
+    sections = scipy.signal.butter(4, edges, "bandpass", fs=rate, output="sos")
+    return scipy.signal.sosfiltfilt(
+        sections, x, padlen=min(x.size - 1, int(rate))
+    ), factor
 
 
 def _without_harmonics(x, rate, line, h_freq):
@@ -118,13 +120,15 @@ def _without_harmonics(x, rate, line, h_freq):
     power = np.abs(fft.rfft(x)) ** 2
     freqs = np.arange(power.size) * rate / x.size
     window = np.hanning(2 * round(rate / width) + 1)
-    known = oaconvolve(np.ones(x.size), window, mode="same")
+    known = scipy.signal.oaconvolve(np.ones(x.size), window, mode="same")
     for harmonic in line * np.arange(1, int(h_freq / line) + 2):
         distance = np.abs(freqs - harmonic) / width
         inner, beside = distance < 0.15, (distance > 0.5) & (distance < 1)
         if inner.any() and power[inner].mean() > 4 * power[beside].mean():
             turning = np.exp(2j * np.pi * harmonic / rate * np.arange(x.size))
-            amplitude = oaconvolve(x * turning.conj(), window, mode="same") / known
+            amplitude = (
+                scipy.signal.oaconvolve(x * turning.conj(), window, mode="same") / known
+            )
             x = x - 2 * (amplitude * turning).real
     return x
 
@@ -212,7 +216,7 @@ def _find(bands, evidence, weight, rate, width, n_passes):
 
 def _smooth(x, width):
     window = np.hanning(2 * round(width / 2) + 3)[1:-1]
-    return np.maximum(oaconvolve(x, window / window.sum(), mode="same"), 0)
+    return np.maximum(scipy.signal.oaconvolve(x, window / window.sum(), mode="same"), 0)
 
 
 def _relative(energy, height):
@@ -264,7 +268,7 @@ def _match(bands, beats, half):
     for wave, band in zip(typical, bands, strict=True):
         wave[:] = np.median(band[index], axis=0)
         wave -= wave.mean()
-        filtered += oaconvolve(band, wave[::-1], mode="same")
+        filtered += scipy.signal.oaconvolve(band, wave[::-1], mode="same")
         mean = uniform_filter1d(band, span.size, mode="constant")
         energy += uniform_filter1d(band**2, span.size, mode="constant") - mean**2
     energy = np.maximum(energy, 1e-6 * energy.max()) * span.size * (typical**2).sum()

@@ -6,9 +6,9 @@ https://doi.org/10.1080/09298210701653344
 """
 
 import numpy as np
+import scipy
 from scipy import fft
 from scipy.ndimage import median_filter
-from scipy.signal import find_peaks
 
 # periods of the heart to look for, in s: from 170 to 27 beats per minute
 PERIODS = np.geomspace(0.35, 2.2, 120)
@@ -97,7 +97,9 @@ def choose_beats(evidence, period, rate):
     beats : array of int, shape (n_beats,)
         Samples.
     """
-    peaks, _ = find_peaks(evidence, height=0.1, distance=max(1, round(0.12 * rate)))
+    peaks, _ = scipy.signal.find_peaks(
+        evidence, height=0.1, distance=max(1, round(0.12 * rate))
+    )
     if not peaks.size:
         return peaks
     expected = period[peaks]

@@ -11,8 +11,8 @@ none is fitted to a recording.
 """
 
 import numpy as np
+import scipy
 from scipy.interpolate import CubicSpline
-from scipy.signal import butter, lfilter, sosfilt
 
 READ, PHASE, SLICE = range(3)  # the gradient axes
 WAVEFORM_RATE = 1e5  # Hz; fine enough to interpolate between its points
@@ -59,7 +59,9 @@ def regular_volumes(rng, n_volumes, tr, first, clock_ppm):
         Scanner seconds per EEG second during each volume.
     """
     memory = np.exp(-tr / WANDER_TIME)
-    wander = lfilter([np.sqrt(1 - memory**2)], [1, -memory], rng.normal(size=n_volumes))
+    wander = scipy.signal.lfilter(
+        [np.sqrt(1 - memory**2)], [1, -memory], rng.normal(size=n_volumes)
+    )
     rates = 1 + 1e-6 * (clock_ppm + WANDER * wander * (clock_ppm != 0))
     # the delays alone are summed: without any, starts are exact multiples of tr
     delays = np.cumsum(1 / rates - 1) - (1 / rates - 1)
@@ -235,7 +237,9 @@ def amplify(slope, lowpass):
     response : array, shape (3, n_points)
         In the unit of `slope`.
     """
-    return sosfilt(butter(3, lowpass, fs=WAVEFORM_RATE, output="sos"), slope)
+    return scipy.signal.sosfilt(
+        scipy.signal.butter(3, lowpass, fs=WAVEFORM_RATE, output="sos"), slope
+    )
 
 
 def couplings(rng, slope, types, realignment):

@@ -5,9 +5,8 @@ averaged over Hann-weighted sections that overlap by half.
 """
 
 import numpy as np
+import scipy
 from scipy import fft
-from scipy.signal import butter, sosfiltfilt
-from scipy.signal.windows import hann
 
 # bins around a line in a spectrum of 8 periods: its own, and halfway to the next one
 _PERIODS = 8
@@ -39,14 +38,16 @@ def band_pass(x, sfreq, l_freq, h_freq, axis=-1):
     if l_freq is None and h_freq is None:
         return np.array(x, float)
     if h_freq is None:
-        sos = butter(4, l_freq, "highpass", fs=sfreq, output="sos")
+        sos = scipy.signal.butter(4, l_freq, "highpass", fs=sfreq, output="sos")
     elif l_freq is None:
-        sos = butter(4, h_freq, "lowpass", fs=sfreq, output="sos")
+        sos = scipy.signal.butter(4, h_freq, "lowpass", fs=sfreq, output="sos")
     else:
-        sos = butter(4, [l_freq, h_freq], "bandpass", fs=sfreq, output="sos")
+        sos = scipy.signal.butter(
+            4, [l_freq, h_freq], "bandpass", fs=sfreq, output="sos"
+        )
     n_pad = min(int(3 * sfreq / (l_freq or h_freq)), x.shape[axis] - 1)
     # mirrored at the ends: noise stays as large as it is
-    return sosfiltfilt(sos, x, axis=axis, padtype="even", padlen=n_pad)
+    return scipy.signal.sosfiltfilt(sos, x, axis=axis, padtype="even", padlen=n_pad)
 
 
 def mean_spectrum(pieces, length, exponent=2):
@@ -69,7 +70,7 @@ def mean_spectrum(pieces, length, exponent=2):
         How many there are.
     """
     total, n_sections = 0.0, 0
-    window = hann(length, sym=False)
+    window = scipy.signal.windows.hann(length, sym=False)
     for piece in pieces:
         for start in range(0, piece.shape[-1] - length + 1, max(1, length // 2)):
             section = piece[:, start : start + length]
