@@ -101,7 +101,7 @@ def power_density(pieces, sfreq, seconds):
     """
     length = min(int(seconds * sfreq), max(piece.shape[-1] for piece in pieces))
     spectrum, _ = mean_spectrum(pieces, length)
-    scale = 2 / (sfreq * (hann(length, sym=False) ** 2).sum())
+    scale = 2 / (sfreq * (scipy.signal.windows.hann(length, sym=False) ** 2).sum())
     return np.arange(spectrum.shape[1]) * sfreq / length, scale * spectrum
 
 
