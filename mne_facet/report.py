@@ -49,8 +49,8 @@ _CAPTIONS = {
     "the cables, not the brain. What is in step with the volumes should be small "
     "against what is left, and nowhere much larger than elsewhere.",
     "timing": "Triggers are rounded to samples: they should lie within half a sample "
-    "of a regular clock. A slope is a clock that drifts; single points far away are "
-    "triggers that came late. Crosses are triggers that were missing.",
+    "of a regular clock, where slow slopes come from the rounding. Points far away are "
+    "triggers that came late, crosses are triggers that were missing.",
 }
 
 
