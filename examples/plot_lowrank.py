@@ -2,9 +2,8 @@
 The idea of LowRank, in pictures
 ================================
 
-The head moves, and the artifact changes from slice to slice. How it changes is a few
-time courses that all channels and all frequencies share. They are seen above 75 Hz,
-where there is little EEG, and tell what the artifact is like below.
+Where the head moves the artifact changes by a few time courses that all channels and
+frequencies share. They are seen above 75 Hz, where there is little EEG.
 """
 
 import matplotlib.pyplot as plt

@@ -2,9 +2,8 @@
 Stimuli in step with the scanner
 ================================
 
-A correction cannot tell the artifact from a response that comes at the same time of
-every volume. Here a response is added to a simulated recording, at a fixed phase of the
-TR or at random; the difference that it makes after a correction is what is left of it.
+A response that comes at the same time of every volume looks like artifact. One is added
+to a simulated recording; what a correction leaves of the difference is what is kept.
 """
 
 import warnings

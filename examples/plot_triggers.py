@@ -24,7 +24,6 @@ raw.annotations.append([16.5, 50.301], 0, "Response/R128")
 # %%
 # Found and repaired
 # ------------------
-#
 # Of five lost triggers three lie inside a run; two triggers are too many.
 mne.set_log_level("WARNING")
 found = TriggerDetector("R128", n_slices=20, verbose="INFO").fit_transform(raw)

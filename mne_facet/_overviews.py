@@ -17,6 +17,14 @@ def plot_comparison(comparison):
     -------
     figure : matplotlib.figure.Figure
         A panel for each of up to six metrics, a bar for each correction.
+
+    Examples
+    --------
+    >>> from mne_facet import compare, plot_comparison, recipe, simulate_raw
+    >>> raw, truth = simulate_raw(duration=40, n_eeg=4, sfreq=500, lowpass=100)
+    >>> options = {"triggers": "R128", "n_slices": 20}
+    >>> pipelines = {name: recipe(name, **options) for name in ("aas", "allen")}
+    >>> figure = plot_comparison(compare(pipelines, raw))
     """
     names = [row["name"] for row in comparison]
     shown = [
