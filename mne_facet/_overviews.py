@@ -17,6 +17,14 @@ def plot_comparison(comparison):
     -------
     figure : matplotlib.figure.Figure
         A panel for each of up to six metrics, a bar for each correction.
+
+    Examples
+    --------
+    >>> from mne_facet import Comparison, plot_comparison
+    >>> rows = [{"name": "AAS", "snr": 20.1}, {"name": "OBS", "snr": 18.2}]
+    >>> figure = plot_comparison(Comparison(rows))
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
+    ['SNR against the truth (dB): more is better']
     """
     names = [row["name"] for row in comparison]
     shown = [
