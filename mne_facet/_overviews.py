@@ -20,11 +20,11 @@ def plot_comparison(comparison):
 
     Examples
     --------
-    >>> from mne_facet import compare, plot_comparison, recipe, simulate_raw
-    >>> raw, truth = simulate_raw(duration=40, n_eeg=4, sfreq=500, lowpass=100)
-    >>> options = {"triggers": "R128", "n_slices": 20}
-    >>> pipelines = {name: recipe(name, **options) for name in ("aas", "allen")}
-    >>> figure = plot_comparison(compare(pipelines, raw))
+    >>> from mne_facet import Comparison, plot_comparison
+    >>> rows = [{"name": "AAS", "snr": 20.1}, {"name": "OBS", "snr": 18.2}]
+    >>> figure = plot_comparison(Comparison(rows))
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
+    ['SNR against the truth (dB): more is better']
     """
     names = [row["name"] for row in comparison]
     shown = [
