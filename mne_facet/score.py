@@ -130,8 +130,8 @@ def correction_score(
 
     What it cannot see: artifact that keeps no time with volumes or beats, and artifact
     in a few epochs only. Corrections that are far from linear, medians above all, do
-    worse by it than they are, by 1 dB; pulse corrections that leave what differs from
-    beat to beat do better, by 2 dB. It needs some 20 volumes to tell small
+    worse by it than they are, by 1 to 3 dB; pulse corrections that leave what differs
+    from beat to beat do better, by 2 dB. It needs some 20 volumes to tell small
     differences. Seed and signals are fixed: the same estimator has the same score.
 
     Examples
