@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from functools import cache, partial
+from numbers import Integral
 from typing import NamedTuple
 
 import mne
 import numpy as np
+from joblib import effective_n_jobs
 from joblib.parallel import ThreadingBackend, get_active_backend
 from mne._fiff.pick import _picks_to_idx  # no public equal; used here only
 from mne.parallel import parallel_func
@@ -340,28 +342,28 @@ def apply_channels(
     notes : list
         One per pick.
     """
-    # prefer="threads" with n_jobs=None would override a surrounding parallel_config
-    prefer = None if n_jobs is None else "threads"
-    backend, _ = get_active_backend(prefer=prefer)
-    options = {"prefer": prefer, "max_jobs": len(picks), "verbose": "ERROR"}
-    parallel, one_thread, n_jobs = parallel_func(_one_blas_thread, n_jobs, **options)
+    backend, _ = get_active_backend(prefer=_prefer(n_jobs))
+    parallel, one_channel, n_jobs = _parallel_channels(n_jobs, picks)
     seconds = 1e-9 * ns_per_sample * raw.n_times * len(picks)
     if n_jobs > 1 and seconds < _WORTHWHILE and not _backend_is_named():
         logger.info(
             f"1 job, not {n_jobs}: {len(picks)} channel(s) of {raw.n_times} samples "
             f"take {seconds:.2g} s"
         )
-        parallel, one_thread, n_jobs = parallel_func(_one_blas_thread, 1)
+        parallel, one_channel, n_jobs = _parallel_channels(1, picks)
     # both out here as well: threads that leave in another order than they came must not
     # lift the limit of BLAS for others, nor leave MNE's log level changed
     with _blas().limit(limits=1, user_api="blas"), mne.use_log_level(logger.level):
         if n_jobs == 1 or getattr(backend, "supports_sharedmem", False):
             # each writes its own channel: none waits for others, memory is used again
             replace = partial(_replace, raw._data, func)
-            return list(parallel(one_thread(replace, pick) for pick in picks))
+            tasks = (one_channel(replace, pick, raw.ch_names[pick]) for pick in picks)
+            return list(parallel(tasks))
         notes = []
         for block in _blocks(picks, block_size or 4 * n_jobs):
-            results = parallel(one_thread(func, raw._data[p]) for p in block)
+            results = parallel(
+                one_channel(func, raw._data[pick], raw.ch_names[pick]) for pick in block
+            )
             for pick, (x, note) in zip(block, results, strict=True):
                 raw._data[pick] = x
                 notes.append(note)
@@ -387,11 +389,27 @@ def map_channels(func, raw, picks, n_jobs=None):
     values : list
         One per pick.
     """
-    prefer = None if n_jobs is None else "threads"
-    options = {"prefer": prefer, "max_jobs": len(picks), "verbose": "ERROR"}
-    parallel, one_thread, _ = parallel_func(_one_blas_thread, n_jobs, **options)
+    parallel, one_channel, _ = _parallel_channels(n_jobs, picks)
     with _blas().limit(limits=1, user_api="blas"), mne.use_log_level(logger.level):
-        return list(parallel(one_thread(func, raw._data[pick]) for pick in picks))
+        return list(
+            parallel(
+                one_channel(func, raw._data[pick], raw.ch_names[pick]) for pick in picks
+            )
+        )
+
+
+def _prefer(n_jobs):
+    # threads with n_jobs=None would override a surrounding parallel_config
+    return None if n_jobs is None else "threads"
+
+
+def _parallel_channels(n_jobs, picks):
+    prefer = _prefer(n_jobs)
+    if isinstance(n_jobs, Integral) and n_jobs < 1:
+        # MNE would count the cores of the machine, not those for this process
+        n_jobs = effective_n_jobs(n_jobs)
+    options = {"prefer": prefer, "max_jobs": len(picks), "verbose": "ERROR"}
+    return parallel_func(_one_channel, n_jobs, **options)
 
 
 def _replace(data, func, pick):
@@ -422,9 +440,13 @@ def is_distributed():
     return type(backend).__module__ != "joblib._parallel_backends"
 
 
-def _one_blas_thread(func, x):
-    with _blas().limit(limits=1, user_api="blas"):
-        return func(x)
+def _one_channel(func, x, name):
+    try:
+        with _blas().limit(limits=1, user_api="blas"):
+            return func(x)
+    except Exception as exc:
+        exc.add_note(f"Channel {name}.")
+        raise
 
 
 @cache

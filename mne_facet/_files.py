@@ -1,5 +1,6 @@
 """Recordings in files: read them whole or not at all, write them likewise."""
 
+import errno
 import glob
 import mmap
 import os
@@ -26,6 +27,9 @@ EXTENSIONS = {
 }
 
 PACKAGES = {"edf": "edfio", "brainvision": "pybv", "eeglab": "eeglabio"}
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LOCKED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 # MNE only warns of these and goes on with a part of the recording
 _INCOMPLETE = "|".join(
@@ -84,6 +88,8 @@ def read_file(fname, reader=None, *, preload=True, store=None):
                 _load(raw, store)
             return raw
     except Exception as exc:
+        if getattr(exc, "errno", None) in _FULL:  # where the store is
+            raise
         reason = str(exc).rstrip(".") or type(exc).__name__
         raise OSError(
             f"{fname.name} cannot be read: {reason}. Check that it and the files that "
@@ -96,12 +102,22 @@ def _load(raw, store, n_times=65_536):
         raw.load_data()
         return
     shape = (len(raw.ch_names), raw.n_times)
-    data = _DiskArray(store, dtype=np.float64, mode="w+", shape=shape)
+    _reserve(store, 8 * shape[0] * shape[1])
+    data = _DiskArray(store, dtype=np.float64, mode="r+", shape=shape)
     for start in range(0, raw.n_times, n_times):
         data[:, start : start + n_times] = raw[:, start : start + n_times][0]
     raw.close()
     # as raw.load_data(), which maps a file too but fills memory with it
     raw._data, raw._comp, raw.preload = data, None, True
+
+
+def _reserve(fname, n_bytes):
+    """Make a file of that size; where a disk is full, writing to a map kills."""
+    with open(fname, "wb") as stream:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, n_bytes)
+        else:
+            stream.truncate(n_bytes)
 
 
 class _DiskArray(np.memmap):
@@ -202,6 +218,17 @@ def write_file(raw, output, fmt, describe=None, also=None):
             file.unlink(missing_ok=True)
         for file in [*sidecar, *others, main]:
             os.replace(file, output.with_name(file.name))
+
+
+def describe_error(exc, folder):
+    """Type and message of an error, and what helps if a folder cannot be written to."""
+    text = " ".join([f"{type(exc).__name__}: {exc}", *getattr(exc, "__notes__", [])])
+    number = getattr(exc, "errno", None)
+    if number in _FULL:
+        text += f". Make room in {folder} or choose another output folder."
+    elif number in _LOCKED:
+        text += f". Change the permissions of {folder} or choose another output folder."
+    return text
 
 
 def temporary_folder(output):

@@ -193,15 +193,44 @@ def parse_memory(limit):
 
 def _available_memory():
     """Bytes that are free for this process; infinite if the system does not say."""
-    free = [np.inf]
-    text = _read_text("/proc/meminfo")
-    free += [1024.0 * int(kb) for kb in re.findall(r"MemAvailable:\s+(\d+)", text)]
-    # of the control group, which containers and cluster jobs set
-    limit = _read_text("/sys/fs/cgroup/memory.max").strip()
-    used = _read_text("/sys/fs/cgroup/memory.current").strip()
-    if limit.isdigit() and used.isdigit():
-        free.append(float(limit) - float(used))
+    free = [np.inf, *_left_in_control_groups()]
+    found = re.search(r"MemAvailable:\s+(\d+)", _read_text("/proc/meminfo"))
+    if found:
+        free.append(1024.0 * int(found.group(1)))
+    else:
+        with suppress(ImportError):
+            import psutil
+
+            free.append(float(psutil.virtual_memory().available))
     return max(0.0, min(free))
+
+
+def _left_in_control_groups(root=Path("/sys/fs/cgroup"), own="/proc/self/cgroup"):
+    """Bytes that containers and cluster jobs leave to this process, one per limit."""
+    left = []
+    for line in _read_text(own).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        folder = root / controllers
+        # each group around the own one may have a limit
+        for name in ("", *Path(path).parts[1:]):
+            folder /= name
+            limit = _read_number(folder, "memory.max", "memory.limit_in_bytes")
+            used = _read_number(folder, "memory.current", "memory.usage_in_bytes")
+            if limit is not None and used is not None:
+                # files the system keeps in memory are given up when it is needed
+                kept = r"^(?:total_)?inactive_file (\d+)"
+                stat = _read_text(folder / "memory.stat")
+                spare = [int(n) for n in re.findall(kept, stat, re.MULTILINE)]
+                left.append(float(limit - used + max(spare, default=0)))
+    return left
+
+
+def _read_number(folder, *names):
+    """Number in the first of these files that has one."""
+    texts = (_read_text(folder / name).strip() for name in names)
+    return next((int(text) for text in texts if text.isdigit()), None)
 
 
 def _read_text(fname):

@@ -67,7 +67,10 @@ class Plan(NamedTuple):
     reason: str
 
     def __str__(self):
-        lines = [f"{self.reason}; memory limit {_gigabytes(self.memory_limit)}"]
+        limit = f"memory limit {_gigabytes(self.memory_limit)}"
+        if self.memory_limit == np.inf:
+            limit = "no memory limit"
+        lines = [f"{self.reason}; {limit}"]
         width = max(len(str(file.source)) for file in self.files)
         lines.append(f"{'file':{width}}  channels    samples   memory  how")
         for file in self.files:

@@ -1,22 +1,16 @@
 """Correct files: read, correct, write, several at a time."""
 
-import glob
 import importlib.util
-import os
-import re
 import time
 import traceback
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import mne
 import numpy as np
-from joblib import Parallel, delayed
-from joblib.parallel import get_active_backend
 from mne.utils import ProgressBar, logger
 from sklearn.base import clone
 
@@ -24,6 +18,7 @@ from ._files import (
     EXTENSIONS,
     PACKAGES,
     all_files,
+    describe_error,
     read_file,
     remove_leftovers,
     source_files,
@@ -33,6 +28,7 @@ from ._files import (
 from ._log import captured_log
 from ._memory import peak_memory, reset_peak_memory
 from ._pages import evaluate_output, page_of, write_study
+from ._paths import check_collisions, find_files, make_folders, output_path
 from ._plan import FilePlan, make_plan
 from ._provenance import (
     describe_files,
@@ -45,8 +41,8 @@ from ._provenance import (
     parameters,
     read_sidecar,
     versions,
-    write_dataset_description,
 )
+from ._workers import run_together
 from .blockwise import Blockwise, with_n_jobs
 from .report import snapshot
 from .triggers import trigger_report
@@ -231,14 +227,15 @@ def correct_files(
     _check_options(fmt, desc, on_error)
     sources = find_files(files)
     out_dir = Path(out_dir)
-    outputs = [_output_path(source, out_dir, fmt, desc) for source in sources]
-    _check_collisions(sources, outputs, fmt)
-    _make_folders(out_dir, outputs)
+    outputs = [output_path(source, out_dir, fmt, desc) for source in sources]
+    check_collisions(sources, outputs, fmt)
+    make_folders(out_dir, outputs)
+    installed = versions()
     request = {
         "estimator": parameters(estimator),
         "reader": describe_value(reader),
         "format": fmt,
-        "versions": {name: versions()[name] for name in ("mne_facet", "mne")},
+        "versions": {name: installed[name] for name in ("mne_facet", "mne")},
     }
     jobs = [
         _Job(estimator, source, output, fmt, overwrite, reader, request, report)
@@ -304,90 +301,6 @@ def _check_options(fmt, desc, on_error):
         raise ValueError(f"desc={desc!r} must be letters and digits, as in BIDS.")
 
 
-def find_files(files):
-    """Files that paths and patterns name.
-
-    Parameters
-    ----------
-    files : path-like | list of path-like
-        Paths and patterns.
-
-    Returns
-    -------
-    found : list of pathlib.Path
-        Those of a pattern sorted.
-    """
-    if isinstance(files, (str, os.PathLike)):
-        files = [files]
-    found = []
-    for name in map(os.fspath, files):
-        matches = [name] if Path(name).exists() else glob.glob(name, recursive=True)
-        if not matches:
-            raise FileNotFoundError(
-                f"No file found for {name!r}. Check the path; relative ones start "
-                f"from {Path.cwd()}."
-            )
-        found.extend(Path(match) for match in sorted(matches))
-    if not found:
-        raise ValueError("files is empty. Name at least one recording.")
-    return found
-
-
-def _output_path(source, out_dir, fmt, desc):
-    stem = Path(source.name.removesuffix(".gz")).stem
-    stem = re.sub("[_-](eeg|raw)$", "", stem)
-    name = f"{stem}_desc-{desc}_eeg{EXTENSIONS[fmt][0]}"
-    return out_dir / _bids_folder(source) / name
-
-
-def _bids_folder(source):
-    """Folders below the root of a BIDS data set; none if it is not one."""
-    folders = source.absolute().parent.parts
-    subject = source.name.split("_")[0]
-    for depth in (2, 3):  # sub-01/eeg, sub-01/ses-01/eeg
-        if folders[-depth:][0] == subject != "" and subject.startswith("sub-"):
-            return Path(*folders[-depth:])
-    return Path()
-
-
-def _check_collisions(sources, outputs, fmt):
-    inputs = {os.path.realpath(source) for source in sources}
-    taken = {}
-    for source, output in zip(sources, outputs, strict=True):
-        if output in taken:
-            raise ValueError(
-                f"{taken[output]} and {source} would both be written to {output}. "
-                "Correct them separately, with another out_dir or desc."
-            )
-        taken[output] = source
-        for file in all_files(output, fmt):
-            if os.path.realpath(file) in inputs:
-                raise ValueError(
-                    f"{file} is an input and would be the output of {source}. Choose "
-                    "another out_dir or desc."
-                )
-
-
-def _make_folders(out_dir, outputs):
-    try:
-        for folder in {out_dir, *(output.parent for output in outputs)}:
-            folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out_dir, prefix="."):
-            pass
-    except (FileExistsError, NotADirectoryError):
-        raise NotADirectoryError(
-            f"out_dir={str(out_dir)!r} is not a folder, or lies below a file. Choose "
-            "another one."
-        ) from None
-    except PermissionError:
-        raise PermissionError(
-            f"out_dir={str(out_dir)!r} is not writable. Change its permissions or "
-            "choose another one."
-        ) from None
-    if any(output.parent != out_dir for output in outputs):
-        write_dataset_description(out_dir)
-
-
 def _skip(jobs):
     """Results of the files that need not be corrected again."""
     results = {}
@@ -446,59 +359,20 @@ def _results(jobs, n_workers):
             yield _correct_file(job)
     together = [job for job in jobs if job.plan.together]
     if together:
-        yield from _run_together(together, n_workers)
+        for job, done, died in run_together(_correct_file, together, n_workers):
+            yield done if died is None else _without_worker(job, died)
     for job in jobs:
         if not job.plan.together and not job.plan.error:
             yield _correct_file(job)
 
 
-def _run_together(jobs, n_workers):
-    """Yield results as they come from workers, whatever happens to these."""
-    left = {job.source: job for job in jobs}
-    try:
-        for result, log in _from_workers(jobs, n_workers):
-            del left[result.source]
-            yield result, log
-    except Exception as exc:  # of a worker: those of a file are in its result
-        logger.info(f"a worker died ({type(exc).__name__}), its files are tried again")
-    for job in left.values():
-        try:
-            # by itself, so that it can take no other with it
-            yield from _from_workers([job], 2)
-        except Exception as exc:
-            error = (
-                f"RuntimeError: the worker process died ({type(exc).__name__}), killed "
-                "or out of memory. Lower memory_limit or n_jobs."
-            )
-            trace = traceback.format_exc()
-            yield FileResult(job.source, None, "failed", error, trace), []
-
-
-def _from_workers(jobs, n_workers):
-    backend, _ = get_active_backend()
-    if hasattr(backend, "client"):
-        yield from _from_dask(backend.client, jobs)
-    else:
-        parallel = Parallel(n_workers, return_as="generator_unordered", max_nbytes=None)
-        yield from parallel(map(delayed(_correct_file), jobs))
-
-
-def _from_dask(client, jobs):
-    """As joblib would; but that waits for ever for a task whose worker died."""
-    from distributed import as_completed
-
-    futures = client.map(_correct_file, jobs, pure=False)
-    died = None
-    try:
-        for future in as_completed(futures):
-            if future.status == "finished":
-                yield future.result()
-            else:
-                died = future.exception()
-    finally:
-        client.cancel(futures)
-    if died is not None:
-        raise died
+def _without_worker(job, exc):
+    error = (
+        f"RuntimeError: the worker process died ({type(exc).__name__}), killed or out "
+        "of memory. Lower memory_limit or n_jobs."
+    )
+    trace = "".join(traceback.format_exception(exc))
+    return FileResult(job.source, None, "failed", error, trace), []
 
 
 def _correct_file(job):
@@ -510,7 +384,8 @@ def _correct_file(job):
         try:
             metrics = _read_correct_write(job, log)
         except Exception as exc:
-            error, trace = f"{type(exc).__name__}: {exc}", traceback.format_exc()
+            error = describe_error(exc, job.output.parent)
+            trace = traceback.format_exc()
             logger.info(error)
     result = FileResult(
         job.source,

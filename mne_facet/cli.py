@@ -72,106 +72,107 @@ def _parser():
         "--version", action="version", version=f"mne-facet {__version__}"
     )
     commands = parser.add_subparsers(title="commands", required=True)
+    for add in (_add_correct, _add_check, _add_evaluate, _add_benchmark, _add_demo):
+        add(commands)
+    return parser
 
-    correct = _add_command(
+
+def _add_correct(commands):
+    parser = _add_command(
         commands,
         "correct",
         _correct,
         "correct recordings and write them to a folder",
         "mne-facet correct *_eeg.vhdr --triggers R128 --slices 32 --out derivatives",
     )
-    correct.add_argument(
+    parser.add_argument(
         "files", nargs="+", metavar="FILE", help="recordings to correct"
     )
-    _add_trigger_options(correct)
-    correct.add_argument(
-        "--recipe",
-        default="default",
-        metavar="NAME",
-        help="correction to use (default: default)",
-    )
-    correct.add_argument(
+    _add_trigger_options(parser)
+    _add_recipe_option(parser)
+    parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder to write to"
     )
-    correct.add_argument(
+    parser.add_argument(
         "--format",
         default="fif",
         choices=["fif", "edf", "brainvision", "eeglab"],
         help="format to write (default: fif)",
     )
-    correct.add_argument(
+    parser.add_argument(
         "--desc", default="facet", help="part of the output's name (default: facet)"
     )
-    correct.add_argument(
+    parser.add_argument(
         "--overwrite",
         action="store_true",
         help="make up-to-date outputs anew, replace files of others",
     )
-    correct.add_argument(
+    parser.add_argument(
         "--report",
         action="store_true",
         help="write a page with figures and metrics for each file, and one for all",
     )
-    correct.add_argument(
+    parser.add_argument(
         "--n-jobs",
         type=int,
         metavar="N",
         help="files times channels at a time, -1: all cores",
     )
-    correct.add_argument(
+    parser.add_argument(
         "--memory-limit", metavar="SIZE", help="for all processes, such as 4GB"
     )
-    correct.add_argument(
+    parser.add_argument(
         "--shard",
         type=_shard,
         default=(1, 1),
         metavar="I/N",
         help="only every Nth file from the Ith on, for the tasks of a job array",
     )
-    correct.add_argument(
+    parser.add_argument(
         "--plan", action="store_true", help="print what would run where, and stop"
     )
 
-    check = _add_command(
+
+def _add_check(commands):
+    parser = _add_command(
         commands,
         "check",
         _check,
         "report the scanner triggers of a recording",
         "mne-facet check sub-01_eeg.vhdr --triggers R128",
     )
-    check.add_argument("file", metavar="FILE", help="recording to look at")
-    _add_trigger_options(check)
+    parser.add_argument("file", metavar="FILE", help="recording to look at")
+    _add_trigger_options(parser)
 
-    evaluation = _add_command(
+
+def _add_evaluate(commands):
+    parser = _add_command(
         commands,
         "evaluate",
         _evaluate,
         "measure what a correction left and what it cost",
         "mne-facet evaluate sub-01_eeg.vhdr derivatives/sub-01_desc-facet_eeg.fif",
     )
-    evaluation.add_argument("before", metavar="BEFORE", help="recording as it was")
-    evaluation.add_argument("after", metavar="AFTER", help="the same, corrected")
-    _add_trigger_options(evaluation)
-    evaluation.add_argument(
+    parser.add_argument("before", metavar="BEFORE", help="recording as it was")
+    parser.add_argument("after", metavar="AFTER", help="the same, corrected")
+    _add_trigger_options(parser)
+    parser.add_argument(
         "--report", metavar="FILE", help="page with figures (HTML) to write"
     )
 
-    benchmark = _add_command(
+
+def _add_benchmark(commands):
+    parser = _add_command(
         commands,
         "benchmark",
         _benchmark,
         "time the correction of a recording with different numbers of jobs",
         "mne-facet benchmark sub-01_eeg.vhdr --triggers R128 --jobs 1 2 4",
     )
-    benchmark.add_argument("file", metavar="FILE", help="recording to correct")
-    _add_trigger_options(benchmark)
-    benchmark.add_argument(
-        "--recipe",
-        default="default",
-        metavar="NAME",
-        help="correction to use (default: default)",
-    )
-    benchmark.add_argument(
+    parser.add_argument("file", metavar="FILE", help="recording to correct")
+    _add_trigger_options(parser)
+    _add_recipe_option(parser)
+    parser.add_argument(
         "--jobs",
         type=int,
         nargs="+",
@@ -179,28 +180,27 @@ def _parser():
         metavar="N",
         help="channels at a time to compare (default: 1 2)",
     )
-    benchmark.add_argument(
-        "--plot", metavar="FILE", help="picture of the result to write"
-    )
+    parser.add_argument("--plot", metavar="FILE", help="picture of the result to write")
 
-    demo = _add_command(
+
+def _add_demo(commands):
+    parser = _add_command(
         commands,
         "demo",
         _demo,
         "simulate a recording, correct it and compare with the truth",
         "mne-facet demo --out mne-facet-demo",
     )
-    demo.add_argument(
+    parser.add_argument(
         "--out",
         default="mne-facet-demo",
         metavar="DIR",
         help="folder to write to (default: mne-facet-demo)",
     )
-    demo.add_argument(
+    parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="seed of the simulation"
     )
-    demo.add_argument("--duration", type=float, default=90.0, help=argparse.SUPPRESS)
-    return parser
+    parser.add_argument("--duration", type=float, default=90.0, help=argparse.SUPPRESS)
 
 
 def _add_command(commands, name, function, text, example):
@@ -241,6 +241,15 @@ def _add_trigger_options(parser):
     )
     group.add_argument(
         "--tr", type=float, metavar="S", help="nominal repetition time in seconds"
+    )
+
+
+def _add_recipe_option(parser):
+    parser.add_argument(
+        "--recipe",
+        default="default",
+        metavar="NAME",
+        help="correction to use (default: default)",
     )
 
 

@@ -10,7 +10,7 @@ import mne_facet
 STANDARD = {"dataclasses", "functools", "itertools", "os", "typing"}
 PACKAGE = Path(mne_facet.__file__).parent
 LAYERS = [
-    {"_events", "_base", "_log", "_pipe", "simulate"},
+    {"_events", "_base", "_log", "_pipe", "_workers", "simulate"},
     {"_epochs", "_segments", "motion"},
     {"_event_metrics", "_spectral_metrics"},
     {
@@ -27,7 +27,7 @@ LAYERS = [
         "_files",
         "_provenance",
     },
-    {"recipes", "_memory", "testing", "score"},
+    {"recipes", "_memory", "_paths", "testing", "score"},
     {"_plan", "evaluation", "_figures"},
     {"_overviews"},
     {"report"},
