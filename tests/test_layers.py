@@ -10,7 +10,7 @@ import mne_facet
 STANDARD = {"dataclasses", "functools", "itertools", "os", "typing"}
 PACKAGE = Path(mne_facet.__file__).parent
 LAYERS = [
-    {"_events", "_base", "_log", "_pipe", "simulate"},
+    {"_checks", "_events", "_base", "_log", "_pipe", "simulate"},
     {"_epochs", "_segments", "motion"},
     {
         "triggers",
