@@ -68,7 +68,7 @@ def methods():
     found["AAS, OBS"] = make_pipeline(AAS(), OBS()).fit_transform
     found["ANC(AAS)"] = ANC(AAS()).fit_transform
     found["LowRank"] = LowRank().fit_transform
-    for name in ("default", "aas", "allen", "fastr", "facet", "farm"):
+    for name in ("lowrank", "aas", "allen", "fastr", "facet", "farm"):
         found[f"recipe {name}"] = partial(_after_triggers, name)
     return found
 
