@@ -64,7 +64,7 @@ def _show_warning(message, *args, **kwargs):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="mne-facet",
-        description="Remove the fMRI gradient artifact from EEG.",
+        description="Remove the artifacts of the MR scanner from EEG.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -89,7 +89,7 @@ def _add_correct(commands):
         "files", nargs="+", metavar="FILE", help="recordings to correct"
     )
     _add_trigger_options(parser)
-    _add_recipe_option(parser)
+    _add_recipe_options(parser)
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder to write to"
     )
@@ -171,7 +171,7 @@ def _add_benchmark(commands):
     )
     parser.add_argument("file", metavar="FILE", help="recording to correct")
     _add_trigger_options(parser)
-    _add_recipe_option(parser)
+    _add_recipe_options(parser)
     parser.add_argument(
         "--jobs",
         type=int,
@@ -244,12 +244,18 @@ def _add_trigger_options(parser):
     )
 
 
-def _add_recipe_option(parser):
+def _add_recipe_options(parser):
     parser.add_argument(
         "--recipe",
         default="default",
         metavar="NAME",
         help="correction to use (default: default)",
+    )
+    parser.add_argument(
+        "--references",
+        metavar="CHANNELS",
+        help="carbon-wire loops or other reference signals: misc, or the names of "
+        "channels of that type, separated by commas",
     )
 
 
@@ -263,8 +269,12 @@ def _shard(text):
 
 
 def _recipe(args):
+    references = args.references
+    if references and "," in references:
+        references = references.split(",")
     return recipe(
         args.recipe,
+        references=references,
         triggers=args.triggers,
         stim_channel=args.stim_channel,
         n_slices=args.slices,
@@ -403,9 +413,8 @@ def _benchmark(args):
 
 def _demo(args):
     print(
-        f"Simulating {args.duration:g} s of EEG in the scanner and correcting it.\n"
-        "There is no pulse artifact in it: the recipe removes the gradient artifact "
-        "only.\n",
+        f"Simulating {args.duration:g} s of EEG in the scanner, with gradient and "
+        "pulse artifact, and correcting it.\n",
         flush=True,
     )
     result = run_demo(args.out, seed=args.seed, duration=args.duration)

@@ -41,8 +41,8 @@ TYPICAL = (
     {"minutes": 5, "n_channels": 8, "sfreq": 1000.0},
 )
 # moosmann needs the positions of the head, and costs what aas does
-COSTED = [name for name in RECIPES if name != "moosmann"]
-GROWN = ("MNE", "recipe default", "recipe aas", "recipe fastr")
+COSTED = ["default", *(name for name in RECIPES if name != "moosmann")]
+GROWN = ("MNE", "recipe lowrank", "recipe aas", "recipe fastr")
 
 
 def measure_quality(args, facetpy):
