@@ -188,6 +188,8 @@ class Resample(RawTransformer):
     250.0
     """
 
+    parallel_over = "channels"
+
     def __init__(
         self, sfreq=250.0, *, method="fft", copy=True, n_jobs=None, verbose=None
     ):

@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 
 import mne
 import numpy as np
@@ -345,6 +346,14 @@ def test_output_folder_is_not_writable(folder, tmp_path):
     file = folder / "sub-1_task-rest_eeg.vhdr"
     with pytest.raises(PermissionError, match="is not writable"):
         correct_files(Unchanged(), file, out)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder for nobody")
+def test_output_folder_that_root_cannot_write_to(folder):
+    file = folder / "sub-1_task-rest_eeg.vhdr"
+    match = "out_dir='/sys/derivatives' is not writable: .*choose another"
+    with pytest.raises(OSError, match=match):
+        correct_files(Unchanged(), file, "/sys/derivatives")
 
 
 @pytest.mark.parametrize("first", [0, 12345])

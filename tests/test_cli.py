@@ -323,6 +323,37 @@ def test_check_without_triggers_names_those_there_are(folder, capsys):
     )
 
 
+def test_shards_are_all_files_once(folder, tmp_path, capsys):
+    files = [str(folder / f"sub-1_task-rest_eeg{s}") for s in (".vhdr", ".edf", ".fif")]
+    args = ["correct", *files, "--triggers", "R128", "--out", str(tmp_path), "--plan"]
+    planned = []
+    for shard in ("1/2", "2/2"):
+        assert main([*args, "--shard", shard]) == 0
+        lines = capsys.readouterr().out.splitlines()[2:]
+        planned += [line.split()[0] for line in lines]
+    assert planned == [files[0], files[2], files[1]]
+    assert main([*args, "--shard", "4/4"]) == 0
+    assert capsys.readouterr().out == "No file for shard 4/4.\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])
+def test_wrong_shard(capsys, shard):
+    with pytest.raises(SystemExit, match="2"):
+        main(["correct", "a.fif", "--out", "b", "--shard", shard])
+    assert "must be I/N with 1 <= I <= N" in capsys.readouterr().err
+
+
+def test_benchmark(folder, tmp_path, capsys):
+    file, picture = str(folder / "sub-1_task-rest_eeg.fif"), tmp_path / "a.png"
+    options = ["--triggers", "R128", "--recipe", "aas", "--plot", str(picture)]
+    assert main(["benchmark", file, *options]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[0].split()[:3] == ["n_jobs", "seconds", "speed-up"]
+    assert [row.split()[-1] for row in rows[1:3]] == ["yes", "yes"]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_demo(tmp_path, capsys):
     args = ["demo", "--out", str(tmp_path / "demo"), "--seed", "1", "--duration", "30"]
     assert main(args) == 0

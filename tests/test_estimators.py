@@ -1,5 +1,8 @@
 """The contract of every estimator: scikit-learn's checks, and MNE's manners."""
 
+import inspect
+from pathlib import Path
+
 import mne
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import mne_facet
 from mne_facet import (
     AAS,
     ANC,
@@ -145,6 +149,30 @@ def test_grid_search_over_the_window(simulated):
     search.fit(raws)
     assert search.best_params_ == {"aas__window": 12}
     assert isinstance(search.best_estimator_.transform(raws[0]), mne.io.BaseRaw)
+
+
+@pytest.mark.parametrize("name", mne_facet.__all__)
+def test_what_has_jobs_is_parallel_over_something(name):
+    item = getattr(mne_facet, name)
+    if hasattr(item, "parallel_over") and hasattr(item, "fit"):
+        jobs = "n_jobs" in inspect.signature(item.__init__).parameters
+        assert item.parallel_over == ("channels" if jobs else None) or item in (
+            mne_facet.ChannelTransformer,
+        )
+
+
+def test_table_of_the_guide_is_that_of_the_package():
+    guide = Path(mne_facet.__file__).parents[1] / "doc" / "parallel.rst"
+    if not guide.exists():
+        pytest.skip("installed without the guide")
+    text = guide.read_text().partition("\nprints::\n\n")[2].partition("\n\n")[0]
+    table = dict(line.split() for line in text.splitlines())
+    found = {name: getattr(mne_facet, name) for name in mne_facet.__all__}
+    assert table == {
+        name: item.parallel_over or "-"
+        for name, item in found.items()
+        if hasattr(item, "parallel_over")
+    }
 
 
 def test_unknown_recipe():

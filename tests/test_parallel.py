@@ -2,10 +2,12 @@
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import mne
 import numpy as np
@@ -24,6 +26,8 @@ from mne_facet import (
     _base,
     _plan,
     correct_files,
+    estimate_memory,
+    plan,
     recipe,
 )
 from mne_facet._files import read_file, write_file
@@ -52,7 +56,11 @@ def annotated(simulated):
 @pytest.fixture(scope="module")
 def cluster():
     distributed = pytest.importorskip("distributed")
+    import dask
+
     with (
+        # a test fails, rather than waits, if no worker could be started again
+        dask.config.set({"distributed.scheduler.no-workers-timeout": "60s"}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         ) as cluster,
@@ -164,6 +172,48 @@ def test_notes_name_their_channels():
     assert "Noted: 1, 2: loud\n" in log.getvalue()
 
 
+class Threads(Noted):
+    def _plan(self, raw, picks):
+        return _thread
+
+
+def _thread(x):
+    return x + 1, str(threading.get_ident())
+
+
+def test_all_cores_are_those_of_this_process(annotated, monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    with catch_logging() as log:
+        Threads(n_jobs=-1, verbose=True).transform(annotated)
+    notes = [line for line in log.getvalue().splitlines() if "Threads: " in line]
+    assert len(notes) == 1
+    assert notes[0].endswith(f": {threading.get_ident()}")
+
+
+class Picky(Noted):
+    def _plan(self, raw, picks):
+        return _refuse
+
+
+def _refuse(x):
+    if x[0] > 1:
+        raise ValueError("too large")
+    return x.copy()
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_error_names_the_channel(backend, tmp_path):
+    info = mne.create_info(["a", "b", "c"], 100.0, "eeg")
+    data = [[0.5], [2], [0.1]] + np.arange(10)[np.newaxis] / 100
+    raw = mne.io.RawArray(data, info, verbose="ERROR")
+    with parallel_config(backend, n_jobs=2), pytest.raises(ValueError) as error:
+        Picky().transform(raw)
+    assert error.value.__notes__ == ["Channel b."]
+    write_file(raw, tmp_path / "x_eeg.fif", "fif")
+    [result] = correct_files(Picky(), tmp_path / "x_eeg.fif", tmp_path)
+    assert result.error == "ValueError: too large Channel b."
+
+
 def test_threads_leave_the_log_level_as_it_was():
     raw = mne.io.RawArray(np.ones((8, 10)), mne.create_info(8, 100.0, "eeg"))
     raw._data += np.arange(10)
@@ -204,6 +254,17 @@ def test_files_in_processes_and_on_a_cluster(simulated, tmp_path, cluster, monke
     assert loky == serial
 
 
+def test_one_file_is_a_task(tiny, tmp_path, cluster):
+    from distributed import get_client
+
+    [file] = tiny("a_eeg.fif")
+    task = get_client().submit(correct_files, Filter(None, 40.0), file, tmp_path)
+    [result] = task.result()
+    assert (result.status, result.error) == ("ok", None)
+    expected = Filter(None, 40.0).transform(read_file(file)).get_data()
+    np.testing.assert_allclose(read_file(result.output).get_data(), expected, rtol=1e-6)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 @pytest.mark.parametrize("backend", ["loky", "dask"])
 def test_killed_worker_takes_no_other_file_with_it(
@@ -225,63 +286,69 @@ def test_killed_worker_takes_no_other_file_with_it(
     assert [result.source for result in results] == files
     assert [r.status for r in results] == ["ok", "failed", "ok", "ok"]
     assert "the worker process died" in results[1].error
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    expected = [f"{stem}_desc-facet_eeg" for stem in "acd"]
-    assert names == sorted(f"{n}.{end}" for n in expected for end in ("fif", "json"))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == written("acd")
 
 
 SCRIPT = """
 import os, signal, sys
 from sklearn.preprocessing import FunctionTransformer
-from mne_facet import correct_files
+from mne_facet import _plan, correct_files
+
+_plan._WORTHWHILE = 0.0
+how, n_jobs, out, *files = sys.argv[1:]
+user = os.getpid()
 
 def act(raw):
-    if "b_eeg" in raw.filenames[0].name and sys.argv[1] != "go":
-        os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+    if "b_eeg" in raw.filenames[0].name and how != "go":
+        os.kill(user, getattr(signal, how))
     return raw
 
-if __name__ == "__main__":
-    results = correct_files(FunctionTransformer(act), sys.argv[3:], sys.argv[2])
-    print(*(result.status for result in results))
+# no guard: workers must not run this again
+results = correct_files(FunctionTransformer(act), files, out, n_jobs=int(n_jobs))
+print(*(result.status for result in results))
 """
 
 
-def run_script(tmp_path, how, files, **kwargs):
+def command(tmp_path, how, n_jobs, files):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    command = [sys.executable, script, how, tmp_path / "out", *files]
-    return subprocess.run(command, capture_output=True, text=True, **kwargs)
+    return [sys.executable, script, how, str(n_jobs), tmp_path / "out", *files]
+
+
+def run_script(*args):
+    return subprocess.run(command(*args), capture_output=True, text=True)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-@pytest.mark.parametrize("how", ["SIGINT", "SIGKILL"])
+@pytest.mark.parametrize("how", ["SIGINT", "SIGINT to workers", "SIGKILL"])
 def test_second_run_completes_an_interrupted_one(tiny, tmp_path, how):
     files = tiny("a_eeg.fif", "b_eeg.fif", "c_eeg.fif")
-    interrupted = run_script(tmp_path, how, files)
+    n_jobs = 1 + how.endswith("workers")
+    interrupted = run_script(tmp_path, how.split()[0], n_jobs, files)
     assert interrupted.returncode != 0
-    visible = [p.name for p in (tmp_path / "out").iterdir() if p.name[0] != "."]
-    assert sorted(visible) == ["a_desc-facet_eeg.fif", "a_desc-facet_eeg.json"]
-    again = run_script(tmp_path, "go", files)
-    assert again.stdout.split()[-3:] == ["skipped", "ok", "ok"], again.stderr
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == [
-        f"{stem}_desc-facet_eeg.{end}" for stem in "abc" for end in ("fif", "json")
-    ]
+    visible = {p.name for p in (tmp_path / "out").iterdir() if p.name[0] != "."}
+    done = [stem for stem in "abc" if f"{stem}_desc-facet_eeg.fif" in visible]
+    assert visible == written(done)
+    assert n_jobs == 2 or done == ["a"]
+    again = run_script(tmp_path, "go", n_jobs, files)
+    expected = ["skipped" if stem in done else "ok" for stem in "abc"]
+    assert again.stdout.split()[-3:] == expected, again.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == written("abc")
+
+
+def written(stems):
+    ends = ("fif", "json")
+    return {f"{stem}_desc-facet_eeg.{end}" for stem in stems for end in ends}
 
 
 def test_two_runs_at_once(tiny, tmp_path):
     files = tiny(*(f"{stem}_eeg.fif" for stem in "abcdef"))
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    command = [sys.executable, script, "go", tmp_path / "out", *files]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    line = command(tmp_path, "go", 1, files)
+    both = [subprocess.Popen(line, stdout=subprocess.PIPE) for _ in range(2)]
     for process in both:
         statuses = process.communicate()[0].split()[-6:]
         assert set(statuses) <= {b"ok", b"skipped"}
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {
-        f"{stem}_desc-facet_eeg.{end}" for stem in "abcdef" for end in ("fif", "json")
-    }
+    assert {path.name for path in (tmp_path / "out").iterdir()} == written("abcdef")
     for file, output in zip(
         files, sorted((tmp_path / "out").glob("*.fif")), strict=True
     ):
@@ -305,8 +372,44 @@ def test_full_disk(tiny, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
     )
-    assert "failed OSError: [Errno 27] File too large" in done.stdout, done.stderr
+    assert f"failed OSError: [Errno 27] File too large. Make room in {tmp_path}" in (
+        done.stdout
+    ), done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def small_disk(folder, command):
+    """Run a command that finds a disk of 2 MB in a folder."""
+    mount = f"mount -t tmpfs -o size=2m none {folder} && exec"
+    line = ["unshare", "--map-root-user", "--mount", "sh", "-c", f'{mount} "$0" "$@"']
+    return subprocess.run([*line, *command], capture_output=True, text=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a disk of its own")
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_full_disk_with_data_on_disk_or_not(tiny, tmp_path, on_disk):
+    out = tmp_path / "out"
+    out.mkdir()
+    if shutil.which("unshare") is None or small_disk(out, ["true"]).returncode:
+        pytest.skip("no disk can be mounted")
+    files = [str(file) for file in tiny("a_eeg.fif", "b_eeg.fif", n_times=500_000)]
+    # just enough for the one way
+    estimator = Filter(None, 40.0)
+    limit = 1 + estimate_memory(estimator, files[0], on_disk=on_disk).total
+    [planned] = plan(estimator, files[0], memory_limit=limit).files
+    assert planned.on_disk == on_disk
+    code = f"""
+    from mne_facet import Filter, correct_files
+    options = {{"memory_limit": {limit}, "verbose": False}}
+    for result in correct_files(Filter(None, 40.0), {files}, {str(out)!r}, **options):
+        print(result.error)
+    """
+    done = small_disk(out, [sys.executable, "-c", textwrap.dedent(code)])
+    errors = done.stdout.splitlines()
+    assert len(errors) == 2, done.stderr
+    for error in errors:
+        assert error.startswith("OSError: [Errno 28] No space left on device.")
+        assert f"Make room in {out} or choose another output folder." in error
 
 
 def test_file_that_vanishes(tiny, tmp_path):
@@ -342,3 +445,26 @@ def test_recipe_on_blocks_survives_pickling(annotated):
     blockwise = pickle.loads(pickle.dumps(Blockwise(recipe("aas", triggers="R128"))))
     expected = recipe("aas", triggers="R128").fit_transform(annotated)
     assert_same(blockwise.fit_transform(annotated), expected)
+
+
+def test_import_changes_nothing_for_others():
+    code = """
+    import logging, multiprocessing, os, random, warnings
+    import matplotlib, mne, numpy, sklearn
+    def state():
+        return (
+            multiprocessing.get_start_method(allow_none=True),
+            dict(os.environ),
+            logging.getLogger("mne").level,
+            warnings.filters[:],
+            dict(matplotlib.rcParams),
+            random.getstate(),
+            numpy.random.get_state()[1].tolist(),
+            numpy.geterr(),
+            sklearn.get_config(),
+        )
+    before = state()
+    import mne_facet
+    assert state() == before
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)

@@ -13,6 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 from mne_facet import (
     AAS,
     Filter,
+    _memory,
     correct_files,
     estimate_memory,
     plan,
@@ -50,6 +51,44 @@ def test_wrong_memory_limit(wrong):
 
 def test_free_memory_is_the_limit_of_limits():
     assert 0 < parse_memory(None) < 1e15
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "names", "spare"),
+    [
+        ("0::/slurm/job_1", "slurm/job_1", ("max", "current"), "inactive_file"),
+        (
+            "4:memory:/slurm/job_1",
+            "memory/slurm/job_1",
+            ("limit_in_bytes", "usage_in_bytes"),
+            "total_inactive_file",
+        ),
+    ],
+)
+def test_limits_of_cluster_jobs(tmp_path, line, where, names, spare):
+    own = tmp_path / "own"
+    own.write_text(f"3:cpu:/elsewhere\n{line}\n")
+    for folder, limit in (
+        (tmp_path / where, "max"),
+        ((tmp_path / where).parent, "9000"),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"memory.{names[0]}").write_text(f"{limit}\n")
+        (folder / f"memory.{names[1]}").write_text("5000\n")
+        # files in the cache of the system do not count as used
+        (folder / "memory.stat").write_text(f"anon 1\n{spare} 3000\nactive_file 7\n")
+    assert _memory._left_in_control_groups(tmp_path, own) == [7000.0]
+
+
+def test_free_memory_where_there_is_no_proc(monkeypatch):
+    psutil = pytest.importorskip("psutil")
+    monkeypatch.setattr(_memory, "_read_text", lambda fname: "")
+    free = psutil.virtual_memory().available
+    assert _memory._available_memory() == pytest.approx(free, rel=0.5)
+
+
+def test_no_limit_is_said_so(sizes):
+    assert "; no memory limit\n" in str(how(sizes, 1, np.inf))
 
 
 def test_estimate_grows_with_jobs_and_shrinks_on_disk():
