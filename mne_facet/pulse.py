@@ -390,8 +390,9 @@ class ReferenceRegression(ChannelTransformer):
     references : str | list | slice
         Channels of the reference signals, bad ones excluded. See Notes.
     window : float
-        Seconds within which the relation to the EEG may change. Half of the weight is
-        on this window, the other half on the whole recording.
+        Seconds within which the relation to the EEG may change. The rest of the
+        recording has weight as well: in each channel as much as predicts parts of it
+        best from the others.
     max_lag : float
         Largest lag between references and EEG to both sides, in seconds.
     n_components : int | None
@@ -421,7 +422,7 @@ class ReferenceRegression(ChannelTransformer):
     Signals that have nothing to do with the EEG explain a share of it by chance, about
     ``n / (2 B T)`` with ``n`` signals (components times lags) in ``T`` seconds of
     bandwidth ``B``; a warning tells if that is more than 5 %. A channel of which the
-    references do not predict one half of the recording from the other stays as it
+    references do not predict any part of the recording from the others stays as it
     is. Annotations that start with ``BAD`` are corrected but not learnt from.
 
     Raises

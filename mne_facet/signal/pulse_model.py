@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.fft import dct, idct
 from scipy.ndimage import uniform_filter1d
 
 from .pulse import beat_epochs, fades, highpass, subtract, usual_beats
@@ -34,7 +35,7 @@ _FOLDS = 10
 _MAX_COMPONENTS = 64
 # fewer beats, or windows between them, tell nothing but the mean
 _FEWEST_BEATS, _FEWEST_WINDOWS = 10, 20
-# frequencies, half a beat's apart, that the EEG's covariance is averaged over
+# frequencies, half a beat's apart, that powers of the EEG are averaged over
 _SMOOTH = 5
 # added to the EEG's power, relative to the power and to that of the recording
 _LOADING = 0.01, 1e-10
@@ -171,7 +172,8 @@ def subtract_model(x, sfreq, l_freq, grid, model):
         The channel without its artifact.
     """
     epochs = beat_epochs(highpass(x, sfreq, l_freq), grid)
-    artifact = model.gains[:, np.newaxis] * _mean_of_others(epochs, model.good)
+    mean = _without_chance(_mean_of_others(epochs, model.good), epochs[model.good])
+    artifact = model.gains[:, np.newaxis] * mean
     if model.seen.shape[2]:
         basis = cosines(np.arange(grid.length), grid, sfreq)
         rest = epochs - artifact
@@ -271,6 +273,20 @@ def _mean_of_others(epochs, good):
     mine = good[:, np.newaxis]
     kept = np.where(mine, epochs, 0)
     return (kept.sum(axis=-2, keepdims=True) - kept) / (good.sum() - mine)
+
+
+def _without_chance(templates, epochs):
+    """Templates as far as the mean of epochs exceeds what EEG leaves in it.
+
+    At each frequency by ``1 - v / (n m^2)``, with the mean ``m`` of the ``n`` epochs
+    and their variance ``v``.
+    """
+    coefs = dct(epochs, norm="ortho")
+    power = uniform_filter1d(coefs.mean(axis=0) ** 2, _SMOOTH)
+    chance = uniform_filter1d(coefs.var(axis=0, ddof=1), _SMOOTH) / len(epochs)
+    ratio = np.divide(chance, power, out=np.ones_like(power), where=power > 0)
+    share = np.clip(1 - ratio, 0, 1)
+    return idct(share * dct(templates, norm="ortho"), norm="ortho")
 
 
 def _eeg_covariance(eeg):

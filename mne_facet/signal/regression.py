@@ -8,10 +8,11 @@ components, each at several lags) the artifact of a channel ``y`` is
     ``a(t) = b(t)' R(t)``,  ``b_s = (G_s + mu I)^-1 c_s``
 
 ``G_s`` and ``c_s`` are sums of ``R R'`` and ``R y``, weighed around node ``s``, and the
-coefficients ``b(t)`` run straight from node to node. One half of the weight is on
-the neighbourhood of the node, the other half on the whole recording: short windows
-alone cost EEG, ``n / (2 B T)`` of it for ``n`` signals that have nothing to do with it,
-in ``T`` seconds of bandwidth ``B``.
+coefficients ``b(t)`` run straight from node to node. Part of the weight is on the
+neighbourhood of the node, the rest on the whole recording: short windows alone cost
+EEG, ``n / (2 B T)`` of it for ``n`` signals that have nothing to do with it, in ``T``
+seconds of bandwidth ``B``; long ones do not follow changes. Each channel takes the
+weights that predict its segments best from the others.
 
 After van der Meer et al. (2016), https://doi.org/10.1016/j.neuroimage.2015.10.006.
 """
@@ -25,7 +26,8 @@ from .pulse import highpass
 
 _RIDGE = 1e-4
 _HIGHEST = 45.0  # Hz, for the distance of the lags
-_NEAR = (0.5, 1.0, 0.5)  # weights of the segments around a node
+_NEAR = (0.25, 0.5, 0.25)  # weights of the segments around a node
+_WHOLE = (0.25, 1.0, 4.0, 16.0)  # weight of the recording, to choose from
 
 
 class References(NamedTuple):
@@ -43,10 +45,6 @@ class References(NamedTuple):
         Samples to learn from.
     grams : array, shape (n_segments, n_signals, n_signals)
         ``R R'`` of each segment.
-    weights : array, shape (n_segments, n_segments)
-        Weight of each segment (column) at each node.
-    inverses : array, shape (n_segments, n_signals, n_signals)
-        ``(G_s + mu I)^-1`` at each node.
     loss : float
         Share of the EEG that would be removed by unrelated signals.
     """
@@ -56,15 +54,13 @@ class References(NamedTuple):
     borders: np.ndarray
     used: np.ndarray
     grams: np.ndarray
-    weights: np.ndarray
-    inverses: np.ndarray
     loss: float
 
 
 def prepare_references(
     signals, sfreq, l_freq, window, max_lag, n_components=None, used=None
 ):
-    """Components, lags and factorisations, the same for all channels.
+    """Components, lags and their products, the same for all channels.
 
     Parameters
     ----------
@@ -102,17 +98,27 @@ def prepare_references(
         lagged = _lagged(components, lags, first, stop) * used[first:stop]
         grams.append(lagged @ lagged.T)
     grams = np.array(grams)
-    near = sum(weight * np.eye(n_segments, k=k - 1) for k, weight in enumerate(_NEAR))
-    weights = near / near.sum(axis=1, keepdims=True) + 1 / n_segments
+    # unrelated signals are best predicted with most weight on the whole
+    weights = _weights(n_segments, _WHOLE[-1])
     total = np.tensordot(weights, grams, 1)
-    size = total.shape[1]
-    ridge = _RIDGE * np.trace(total, axis1=1, axis2=2) / size
-    inverses = np.linalg.inv(total + ridge[:, np.newaxis, np.newaxis] * np.eye(size))
-    n_signals = np.einsum("sij,sji->s", inverses, total)
+    n_signals = np.trace(np.linalg.solve(_ridged(total), total), axis1=1, axis2=2)
     seconds = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)
     seconds *= used.sum() / n_segments / sfreq
     loss = float(np.mean(n_signals / (2 * _HIGHEST * seconds)))
-    return References(components, lags, borders, used, grams, weights, inverses, loss)
+    return References(components, lags, borders, used, grams, loss)
+
+
+def _weights(n_segments, whole):
+    """Weight of each segment (column) at each node."""
+    near = sum(weight * np.eye(n_segments, k=k - 1) for k, weight in enumerate(_NEAR))
+    return near / near.sum(axis=1, keepdims=True) + whole / n_segments
+
+
+def _ridged(grams):
+    """With a little of the power on the diagonal."""
+    size = grams.shape[1]
+    ridge = _RIDGE * np.trace(grams, axis1=1, axis2=2) / size
+    return grams + ridge[:, np.newaxis, np.newaxis] * np.eye(size)
 
 
 def _components(signals, n_components):
@@ -147,38 +153,51 @@ def subtract_references(x, sfreq, l_freq, references):
     -------
     clean : array, shape (n_times,)
         The channel without the artifact; as it was if the references do not predict
-        every second segment from the others.
+        segments from the others.
     explained : float
         The share of the power that they predict; 0 or less: none.
     """
-    _, lags, borders, used, grams, weights, inverses, _ = references
+    _, lags, borders, used, grams, _ = references
     seen = highpass(x, sfreq, l_freq) * used
-    products, power = [], []
+    products, power = [], 0.0
     for first, stop in pairwise(borders):
         lagged = _lagged(references.components, lags, first, stop)
         products.append(lagged @ seen[first:stop])
-        power.append(seen[first:stop] @ seen[first:stop])
+        power += seen[first:stop] @ seen[first:stop]
     products = np.array(products)
-    explained = _predicted(grams, products, np.array(power))
+    whole, explained = _best_weight(grams, products, power)
     if explained <= 0:
         return x.copy(), explained
-    coefs = np.einsum("sij,sj->si", inverses, weights @ products)
+    coefs = _coefs(_weights(len(grams), whole), grams, products)
     return x - _artifact(references, coefs), explained
 
 
-def _predicted(grams, products, power):
-    """Share of the power of every second segment predicted from the others."""
-    if len(grams) < 2 or not power.any():
-        return float(power.any())
-    error = 0.0
-    for start in (0, 1):
-        gram, product = grams[start::2].sum(axis=0), products[start::2].sum(axis=0)
-        ridge = _RIDGE * np.trace(gram) / len(gram)
-        coefs = np.linalg.solve(gram + ridge * np.eye(len(gram)), product)
-        other = slice(1 - start, None, 2)
-        error += coefs @ grams[other].sum(axis=0) @ coefs
-        error -= 2 * coefs @ products[other].sum(axis=0)
-    return -error / power.sum()
+def _best_weight(grams, products, power):
+    """Weight of the whole with which segments are best predicted from the others.
+
+    Returns
+    -------
+    whole : float
+        One of ``_WHOLE``.
+    predicted : float
+        The share of the power that is predicted; 1 if there are no others.
+    """
+    if len(grams) == 1 or not power:
+        return _WHOLE[0], float(power > 0)
+    others = 1 - np.eye(len(grams))
+    predicted = []
+    for whole in _WHOLE:
+        coefs = _coefs(others * _weights(len(grams), whole), grams, products)
+        fit = np.einsum("si,sij,sj->", coefs, grams, coefs)
+        predicted.append((2 * np.sum(coefs * products) - fit) / power)
+    best = np.argmax(predicted)
+    return _WHOLE[best], float(predicted[best])
+
+
+def _coefs(weights, grams, products):
+    """Coefficients at each node, shape (n_segments, n_signals)."""
+    total = _ridged(np.tensordot(weights, grams, 1))
+    return np.linalg.solve(total, (weights @ products)[..., np.newaxis])[..., 0]
 
 
 def _artifact(references, coefs):
