@@ -237,6 +237,10 @@ def _make_run(raw, onsets, index):
     )
 
 
+class NoBeatsError(ValueError):
+    """Too few heart beats, or none."""
+
+
 def beat_index(raw, description="R peak", *, name):
     """Indices of the annotations that mark heart beats, sorted by time.
 
@@ -244,7 +248,7 @@ def beat_index(raw, description="R peak", *, name):
     """
     index = np.flatnonzero(raw.annotations.description == description)
     if not index.size:
-        raise ValueError(
+        raise NoBeatsError(
             f"{name} needs heart beats, but no annotation is described "
             f"{description!r}. Run RPeakDetector first, add the beats as annotations "
             f"or set description=. The recording has: {describe_annotations(raw)}."

@@ -8,7 +8,9 @@ import numpy as np
 from mne.utils import logger
 
 from ._base import RawTransformer, check_data, pick_channels
+from ._checks import check_on_missing, report_missing
 from ._events import (
+    NoBeatsError,
     annotation_samples,
     beat_index,
     get_runs,
@@ -18,8 +20,10 @@ from ._events import (
 from .signal.qrs import PULSE_BAND, QRS_BAND, find_beats
 from .signal.rhythm import local_period
 
-# below this the evidence has hardly a rhythm
+# Below this the evidence has hardly a rhythm. EEG without a pulse artifact reaches 0.3
+# by chance, with one of 30 uV 0.6.
 _LEAST_PERIODICITY = 0.2
+_LEAST_IN_EEG = 0.4
 
 
 class RPeakDetector(RawTransformer):
@@ -39,8 +43,8 @@ class RPeakDetector(RawTransformer):
     ----------
     picks : str | list | slice
         Channels to look at, several together. ``"ecg"``: channels of type ECG or with
-        ECG or EKG in their name, without ``info["bads"]``; if there are none, all good
-        EEG channels. Any other channels than ECG are taken to show the pulse wave: EEG,
+        ECG or EKG in their name, without ``info["bads"]`` and flat ones; if there are
+        none, all good EEG channels. Any other channels than ECG are taken to show the pulse wave: EEG,
         carbon-wire loops, a pulse oximeter.
     l_freq, h_freq : float | None
         Band in which beats stand out, in Hz. None: 8 and 40 for ECG, 2 and 12 for pulse
@@ -56,6 +60,9 @@ class RPeakDetector(RawTransformer):
     description : str
         Description of the annotations to write. Earlier ones that were written here are
         replaced, others stay.
+    on_missing : "raise" | "warn" | "ignore"
+        What to do if no beats are found; unless ``"raise"``, the recording stays as it
+        is.
     copy : bool
         Whether to leave the input as it is and return a copy.
     verbose : bool | str | int | None
@@ -64,8 +71,9 @@ class RPeakDetector(RawTransformer):
     Raises
     ------
     ValueError
-        If there is neither an ECG nor an EEG channel, if all are flat, or if fewer than
-        3 beats are found.
+        If all channels are flat, and with ``on_missing="raise"`` if there is neither an
+        ECG nor an EEG channel, if fewer than 3 beats are found, or if no rhythm is seen
+        in the EEG, where there is no ECG.
 
     Notes
     -----
@@ -105,6 +113,7 @@ class RPeakDetector(RawTransformer):
         delay=0.21,
         volumes="TR",
         description="R peak",
+        on_missing="raise",
         copy=True,
         verbose=None,
     ):
@@ -114,11 +123,28 @@ class RPeakDetector(RawTransformer):
         self.delay = delay
         self.volumes = volumes
         self.description = description
+        self.on_missing = on_missing
         self.copy = copy
         self.verbose = verbose
 
     def _correct(self, raw):
-        picks, is_ecg = self._channels(raw)
+        check_on_missing(self.on_missing)
+        try:
+            picks, is_ecg = self._channels(raw)
+            beats = self._find(raw, picks, is_ecg)
+        except NoBeatsError as error:
+            report_missing(error, self.on_missing)
+            return raw
+        shift = 0.0 if is_ecg else self.delay * raw.info["sfreq"]
+        extras = [
+            {"quality": round(float(quality), 3), "kind": str(kind)}
+            for quality, kind in zip(beats.quality, beats.kind, strict=True)
+        ]
+        write_beats(raw, beats.samples - shift, extras, self.description)
+        _log(raw, _name(raw, picks), beats)
+        return raw
+
+    def _find(self, raw, picks, is_ecg):
         band = self._band(is_ecg, raw.info["sfreq"])
         check_data(raw, picks, name="RPeakDetector")
         names = _name(raw, picks)
@@ -131,25 +157,28 @@ class RPeakDetector(RawTransformer):
             lines=_scanner_frequencies(raw, self.volumes),
         )
         if beats.samples.size < 3:
-            raise ValueError(
+            raise NoBeatsError(
                 f"RPeakDetector found {beats.samples.size} beats in {names} within "
                 f"{raw.times[-1]:.1f} s; 3 are needed. Look at the signal, or choose "
                 "other channels with picks=."
             )
+        rhythm = f"rhythm (periodicity {beats.periodicity:.2f})"
+        if self._wants_ecg() and not is_ecg and beats.periodicity < _LEAST_IN_EEG:
+            raise NoBeatsError(
+                f"RPeakDetector found no ECG, and no pulse artifact in {names}: what "
+                f"there is has hardly a {rhythm}. Correct the gradient artifact first, "
+                "or name the channels with picks= to have these beats all the same."
+            )
         if beats.periodicity < _LEAST_PERIODICITY:
             _warn(
-                f"The beats found in {names} have hardly a rhythm (periodicity "
-                f"{beats.periodicity:.2f}). Correct the gradient artifact first, look "
-                "at the result, or choose other channels with picks=."
+                f"The beats found in {names} have hardly a {rhythm}. Correct the "
+                "gradient artifact first, look at the result, or choose other channels "
+                "with picks=."
             )
-        shift = 0.0 if is_ecg else self.delay * raw.info["sfreq"]
-        extras = [
-            {"quality": round(float(quality), 3), "kind": str(kind)}
-            for quality, kind in zip(beats.quality, beats.kind, strict=True)
-        ]
-        write_beats(raw, beats.samples - shift, extras, self.description)
-        _log(raw, names, beats)
-        return raw
+        return beats
+
+    def _wants_ecg(self):
+        return isinstance(self.picks, str) and self.picks == "ecg"
 
     def _channels(self, raw):
         """Channels to look at, and whether they are ECG."""
@@ -160,16 +189,17 @@ class RPeakDetector(RawTransformer):
             )
             if kind == "ecg" or (kind != "stim" and re.search("(?i)ecg|ekg", name))
         ]
-        if not (isinstance(self.picks, str) and self.picks == "ecg"):
+        if not self._wants_ecg():
             picks = pick_channels(raw, self.picks, name="RPeakDetector")
             return picks, set(picks) <= set(ecg)
         good = [pick for pick in ecg if raw.ch_names[pick] not in raw.info["bads"]]
-        if good:
-            return good, True
+        alive = [pick for pick in good if np.ptp(raw._data[pick]) > 0]
         eeg = mne.pick_types(raw.info, eeg=True, exclude="bads")
         eeg = [pick for pick in eeg if pick not in ecg]
+        if alive or (good and not eeg):
+            return alive or good, True
         if not eeg:
-            raise ValueError(
+            raise NoBeatsError(
                 "RPeakDetector found neither an ECG nor an EEG channel, the recording "
                 f"has {sorted(set(raw.get_channel_types()))}. Set the channel types "
                 "with raw.set_channel_types or name the channels with picks=."

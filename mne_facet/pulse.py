@@ -1,13 +1,19 @@
 """Correction of the pulse artifact, and of what reference signals record."""
 
 from functools import partial
-from numbers import Integral, Real
 
 import numpy as np
 from mne.utils import logger, warn
 
 from ._base import ChannelTransformer, check_data, pick_channels
-from ._events import annotation_samples, beat_index, boundaries, overlaps_bad
+from ._checks import check_count, check_on_missing, check_option, check_range, report_missing
+from ._events import (
+    NoBeatsError,
+    annotation_samples,
+    beat_index,
+    boundaries,
+    overlaps_bad,
+)
 from .signal.averaging import moving_weights
 from .signal.pulse import (
     USUAL_DELAY,
@@ -46,15 +52,29 @@ class _Pulse(ChannelTransformer):
     def _pick_channels(self, raw):
         return pick_channels(raw, self.picks, name=type(self).__name__, kinds=_BRAIN)
 
+    def _plan(self, raw, picks):
+        self._check_parameters()
+        check_data(raw, _without_bads(raw, picks), name=type(self).__name__)
+        try:
+            beats, grid = self._beat_grid(raw, picks)
+        except NoBeatsError as error:
+            report_missing(error, self.on_missing)
+            return []
+        return self._plan_beats(raw, picks, beats, grid)
+
+    def _check_parameters(self):
+        _check_cutoff(self.l_freq)
+        check_on_missing(self.on_missing)
+        if self.delay is not None:
+            check_range("delay", self.delay, -1, 1)
+
     def _beat_grid(self, raw, picks):
         """Beats in samples, and their windows."""
         name, sfreq = type(self).__name__, raw.info["sfreq"]
-        _check_cutoff(self.l_freq)
-        check_data(raw, _without_bads(raw, picks), name=name)
         index = beat_index(raw, self.description, name=name)
         beats = annotation_samples(raw, index)
         if len(beats) < _FEWEST:
-            raise ValueError(
+            raise NoBeatsError(
                 f"{name} needs at least {_FEWEST} heart beats, but {len(beats)} "
                 f"annotations are described {self.description!r}. Check them or set "
                 "description=."
@@ -62,14 +82,13 @@ class _Pulse(ChannelTransformer):
         delay = self.delay
         if delay is None:
             delay = self._find_delay(raw, picks, beats)
-        _check_range("delay", delay, -1, 1)
         grid = beat_grid(beats, raw.n_times, sfreq, delay)
         kinds = [raw.annotations.extras[i].get("kind", "normal") for i in index]
         good = grid.good & (np.array(kinds) == "normal")
         grid = grid._replace(good=good & _clear(raw, grid.first, grid.length))
         n_good = grid.good.sum()
         if n_good < _FEWEST:
-            raise ValueError(
+            raise NoBeatsError(
                 f"{name} needs at least {_FEWEST} normal heart beats, complete and "
                 f"outside BAD annotations, but {n_good} of {len(beats)} are. Check the "
                 "beats and the annotations."
@@ -142,6 +161,9 @@ class PulseAAS(_Pulse):
         Channels to correct; None: EEG and EOG channels, bad ones included.
     description : str
         Description of the annotations of the R peaks.
+    on_missing : "raise" | "warn" | "ignore"
+        What to do if there are fewer than 5 heart beats; unless ``"raise"``, the
+        recording stays as it is.
     copy : bool
         Whether to leave the input as it is and return a copy.
     n_jobs : int | None
@@ -165,7 +187,8 @@ class PulseAAS(_Pulse):
     Raises
     ------
     ValueError
-        If there are fewer than 5 heart beats, or the data hold NaN or Inf.
+        If there are fewer than 5 heart beats (``on_missing="raise"``), or the data hold
+        NaN or Inf.
     RuntimeError
         If the data are not in memory.
 
@@ -196,6 +219,7 @@ class PulseAAS(_Pulse):
         l_freq=0.4,
         picks=None,
         description="R peak",
+        on_missing="raise",
         copy=True,
         n_jobs=None,
         verbose=None,
@@ -207,15 +231,18 @@ class PulseAAS(_Pulse):
         self.l_freq = l_freq
         self.picks = picks
         self.description = description
+        self.on_missing = on_missing
         self.copy = copy
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def _plan(self, raw, picks):
-        _check_count("window", self.window, 2)
-        _check_option("method", self.method, list(_WEIGHTS))
-        _check_option("scale", self.scale, ["common", "channel", None])
-        _, grid = self._beat_grid(raw, picks)
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_count("window", self.window, 2)
+        check_option("method", self.method, list(_WEIGHTS))
+        check_option("scale", self.scale, ["common", "channel", None])
+
+    def _plan_beats(self, raw, picks, beats, grid):
         grid = self._usual_beats(raw, picks, grid)
         average = partial(
             average_beats,
@@ -277,6 +304,9 @@ class PulseOBS(_Pulse):
         are learnt from those that are not bad.
     description : str
         Description of the annotations of the R peaks.
+    on_missing : "raise" | "warn" | "ignore"
+        What to do if there are fewer than 5 heart beats; unless ``"raise"``, the
+        recording stays as it is.
     copy : bool
         Whether to leave the input as it is and return a copy.
     n_jobs : int | None
@@ -303,7 +333,8 @@ class PulseOBS(_Pulse):
     Raises
     ------
     ValueError
-        If there are fewer than 5 heart beats, or the data hold NaN or Inf.
+        If there are fewer than 5 heart beats (``on_missing="raise"``), or the data hold
+        NaN or Inf.
     RuntimeError
         If the data are not in memory.
 
@@ -336,6 +367,7 @@ class PulseOBS(_Pulse):
         l_freq=0.4,
         picks=None,
         description="R peak",
+        on_missing="raise",
         copy=True,
         n_jobs=None,
         verbose=None,
@@ -346,17 +378,21 @@ class PulseOBS(_Pulse):
         self.l_freq = l_freq
         self.picks = picks
         self.description = description
+        self.on_missing = on_missing
         self.copy = copy
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def _plan(self, raw, picks):
-        _check_option("mode", self.mode, ["joint", "channel"])
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_option("mode", self.mode, ["joint", "channel"])
+        if self.n_components is not None:
+            check_count("n_components", self.n_components, 0)
+
+    def _plan_beats(self, raw, picks, beats, grid):
         n_components = self.n_components
         if n_components is None:
             n_components = {"joint": 8, "channel": 3}[self.mode]
-        _check_count("n_components", n_components, 0)
-        beats, grid = self._beat_grid(raw, picks)
         options = {"sfreq": raw.info["sfreq"], "l_freq": self.l_freq, "grid": grid}
         if grid.good.sum() < _FOR_COMPONENTS and n_components:
             logger.info("PulseOBS: too few beats for more than their mean")
@@ -493,10 +529,10 @@ class ReferenceRegression(ChannelTransformer):
 
     def _plan(self, raw, picks):
         _check_cutoff(self.l_freq)
-        _check_range("window", self.window, 1, np.inf)
-        _check_range("max_lag", self.max_lag, 0, 0.5)
+        check_range("window", self.window, 1, np.inf)
+        check_range("max_lag", self.max_lag, 0, 0.5)
         if self.n_components is not None:
-            _check_count("n_components", self.n_components, 1)
+            check_count("n_components", self.n_components, 1)
         chosen = self._pick_references(raw)
         check_data(raw, chosen, name="ReferenceRegression references=")
         filtering = {"sfreq": raw.info["sfreq"], "l_freq": self.l_freq}
@@ -546,21 +582,4 @@ def _clear(raw, first, length):
 
 def _check_cutoff(l_freq):
     if l_freq is not None:
-        _check_range("l_freq", l_freq, 0.01, 5)
-
-
-def _check_count(name, value, lowest):
-    if not isinstance(value, Integral) or value < lowest:
-        raise ValueError(f"{name}={value!r} must be a whole number, at least {lowest}.")
-
-
-def _check_range(name, value, lowest, highest):
-    if not isinstance(value, Real) or not lowest <= value <= highest:
-        raise ValueError(
-            f"{name}={value!r} must be a number between {lowest} and {highest}."
-        )
-
-
-def _check_option(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} is unknown. Allowed are {allowed}.")
+        check_range("l_freq", l_freq, 0.01, 5)

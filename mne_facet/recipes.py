@@ -2,14 +2,19 @@
 
 from sklearn.pipeline import Pipeline
 
+from .beats import RPeakDetector
 from .filters import Filter
 from .gradient import AAS, VolumeArtifact
 from .lowrank import LowRank
+from .pulse import PulseOBS, ReferenceRegression
 from .residual import ANC, OBS
 from .triggers import TriggerAligner, TriggerDetector
 
+# what gradient steps correct by default, and references
+_WITH_REFERENCES = ["eeg", "eog", "ecg", "emg", "misc"]
 
-def _default(options):
+
+def _lowrank(options):
     return [("lowrank", LowRank(**options))]
 
 
@@ -42,8 +47,9 @@ def _moosmann(options):
     return [("aas", AAS(**{"weights": "motion", **options}))]
 
 
-_RECIPES = {
-    "default": _default,
+_GRADIENT = {
+    "default": _lowrank,
+    "lowrank": _lowrank,
     "aas": _aas,
     "allen": _allen,
     "fastr": _fastr,
@@ -53,8 +59,22 @@ _RECIPES = {
 }
 
 
+def _pulse(references):
+    # beats first: without an ECG they are found in what the references explain
+    steps = [("beats", RPeakDetector(on_missing="warn"))]
+    if references is not None:
+        steps.append(("references", ReferenceRegression(references)))
+    return [*steps, ("pulse", PulseOBS(on_missing="ignore"))]
+
+
 def recipe(
-    name="default", *, triggers=None, n_slices=None, multiband_factor=1, **options
+    name="default",
+    *,
+    triggers=None,
+    n_slices=None,
+    multiband_factor=1,
+    references=None,
+    **options,
 ):
     """Build a Pipeline from the trigger markers to the corrected recording.
 
@@ -69,23 +89,37 @@ def recipe(
         Slices per volume.
     multiband_factor : int
         Slices excited at a time.
+    references : str | list | None
+        Reference signals such as carbon-wire loops, for ``"default"`` and ``"pulse"``:
+        ``"misc"``, or names of channels of that type. See :class:`ReferenceRegression`.
     **options : dict
         ``stim_channel``, ``tr``, ``offset`` and ``complete`` go to
-        :class:`TriggerDetector`, all others to the first step of the correction.
+        :class:`TriggerDetector`, all others to the first step of the gradient
+        correction.
 
     Returns
     -------
     pipeline : sklearn.pipeline.Pipeline
-        Steps ``triggers`` and ``align``, then those of the correction.
+        Steps ``triggers`` and ``align``, those of the gradient correction, and in
+        ``"default"`` the steps of ``"pulse"``.
 
     Raises
     ------
     ValueError
-        If there is no recipe of that name.
+        If there is no recipe of that name, or it does not take one of the arguments.
 
     Notes
     -----
     ``"default"``
+        ``"lowrank"``, then ``"pulse"``.
+    ``"pulse"``
+        The pulse artifact alone, for recordings without a gradient artifact:
+        ``beats`` (:class:`RPeakDetector`, from the ECG or without any), ``references``
+        if there are any (:class:`ReferenceRegression`), ``pulse``
+        (:class:`PulseOBS`). Where neither an ECG nor a pulse artifact is seen, a
+        warning says so and EEG stays as it is. To look at the beats and edit them:
+        ``pipeline[:-1]``, then ``pipeline[-1:]``.
+    ``"lowrank"``
         :class:`LowRank`: the changes of the artifact are time courses that channels
         share. Leaves least, above all where the head moves. Costs less than 1 % of
         the EEG, but up to 3 % of alpha where the slice frequency falls into it.
@@ -114,8 +148,9 @@ def recipe(
         :func:`add_motion` after the triggers: ``pipeline[:1]``, then
         :func:`add_motion`, then ``pipeline[1:]``.
 
-    The filters change everything, not the artifact alone: without ``lowpass`` by
-    ``pipeline.set_params(lowpass="passthrough")``.
+    Any step is left out by its name: ``pipeline.set_params(lowpass="passthrough")``, as
+    filters change everything and not the artifact alone. The others become whole
+    chains with ``make_pipeline(recipe("aas", triggers="R128"), recipe("pulse"))``.
 
     References
     ----------
@@ -136,16 +171,34 @@ def recipe(
     >>> recipe("aas", triggers="R128", n_slices=32, window=20)["aas"]
     AAS(window=20)
     """
-    if name not in _RECIPES:
-        raise ValueError(f"Recipe {name!r} is unknown. There are {list(_RECIPES)}.")
     detector = {"n_slices": n_slices, "multiband_factor": multiband_factor}
     for key in ("stim_channel", "tr", "offset", "complete"):
         if key in options:
             detector[key] = options.pop(key)
+    if name == "pulse":
+        _check_unused(name, {"triggers": triggers, **detector, **options})
+        return Pipeline(_pulse(references))
+    if name not in _GRADIENT:
+        names = [*_GRADIENT, "pulse"]
+        raise ValueError(f"Recipe {name!r} is unknown. There are {names}.")
+    if name != "default":
+        _check_unused(name, {"references": references})
+    elif references is not None:
+        options = {"picks": _WITH_REFERENCES, **options}
     return Pipeline(
         [
             ("triggers", TriggerDetector(triggers, **detector)),
             ("align", TriggerAligner()),
-            *_RECIPES[name](options),
+            *_GRADIENT[name](options),
+            *(_pulse(references) if name == "default" else []),
         ]
     )
+
+
+def _check_unused(name, arguments):
+    for key, value in arguments.items():
+        if value is not None and (key, value) != ("multiband_factor", 1):
+            raise ValueError(
+                f"Recipe {name!r} has no step for {key}={value!r}. Leave it out, or use "
+                "recipe 'default'."
+            )

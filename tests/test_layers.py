@@ -10,7 +10,7 @@ import mne_facet
 STANDARD = {"dataclasses", "functools", "itertools", "os", "typing"}
 PACKAGE = Path(mne_facet.__file__).parent
 LAYERS = [
-    {"_events", "_base", "_log", "_pipe", "_workers", "simulate"},
+    {"_checks", "_events", "_base", "_log", "_pipe", "_workers", "simulate"},
     {"_epochs", "_segments", "motion"},
     {"_event_metrics", "_spectral_metrics"},
     {
