@@ -42,8 +42,8 @@ class DemoResult(NamedTuple):
     def __str__(self):
         n = self.numbers
         rows = [
-            ("Gradient artifact before", f"{n['before']:.1f} uV rms"),
-            ("Artifact left", f"{n['left']:.1f} uV rms"),
+            ("Artifacts before", f"{n['before']:.1f} uV rms"),
+            ("Artifacts left", f"{n['left']:.1f} uV rms"),
             ("True EEG", f"{n['eeg']:.1f} uV rms"),
             ("EEG kept", f"{n['kept']:.1f} %"),
             ("Correlation with true EEG", f"{n['correlation']:.3f}"),
@@ -87,7 +87,6 @@ def run_demo(out_dir, *, seed=0, duration=90.0, n_eeg=16, sfreq=5000.0):
         n_slices=_SLICES,
         rest=_REST,
         clock_ppm=5.0,
-        pulse=0.0,
         seed=seed,
     )
     recording = out_dir / "sub-demo_task-rest_eeg.vhdr"

@@ -44,8 +44,8 @@ class RPeakDetector(RawTransformer):
     picks : str | list | slice
         Channels to look at, several together. ``"ecg"``: channels of type ECG or with
         ECG or EKG in their name, without ``info["bads"]`` and flat ones; if there are
-        none, all good EEG channels. Any other channels than ECG are taken to show the pulse wave: EEG,
-        carbon-wire loops, a pulse oximeter.
+        none, all good EEG channels. Any other channels than ECG are taken to show the
+        pulse wave: EEG, carbon-wire loops, a pulse oximeter.
     l_freq, h_freq : float | None
         Band in which beats stand out, in Hz. None: 8 and 40 for ECG, 2 and 12 for pulse
         waves.

@@ -64,7 +64,7 @@ def _show_warning(message, *args, **kwargs):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="mne-facet",
-        description="Remove the fMRI gradient artifact from EEG.",
+        description="Remove the artifacts of the MR scanner from EEG.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -88,9 +88,15 @@ def _add_correct(commands):
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="recordings to correct"
     )
+<<<<<<< HEAD
     _add_trigger_options(parser)
     _add_recipe_option(parser)
     parser.add_argument(
+=======
+    _add_trigger_options(correct)
+    _add_recipe_options(correct)
+    correct.add_argument(
+>>>>>>> 8e8316d (Examples and benchmarks of the pulse artifact: whole chain, ICA, carbon wires; tests of recipes and of recordings without beats)
         "--out", required=True, metavar="DIR", help="folder to write to"
     )
     parser.add_argument(
@@ -169,10 +175,17 @@ def _add_benchmark(commands):
         "time the correction of a recording with different numbers of jobs",
         "mne-facet benchmark sub-01_eeg.vhdr --triggers R128 --jobs 1 2 4",
     )
+<<<<<<< HEAD
     parser.add_argument("file", metavar="FILE", help="recording to correct")
     _add_trigger_options(parser)
     _add_recipe_option(parser)
     parser.add_argument(
+=======
+    benchmark.add_argument("file", metavar="FILE", help="recording to correct")
+    _add_trigger_options(benchmark)
+    _add_recipe_options(benchmark)
+    benchmark.add_argument(
+>>>>>>> 8e8316d (Examples and benchmarks of the pulse artifact: whole chain, ICA, carbon wires; tests of recipes and of recordings without beats)
         "--jobs",
         type=int,
         nargs="+",
@@ -244,13 +257,26 @@ def _add_trigger_options(parser):
     )
 
 
+<<<<<<< HEAD
 def _add_recipe_option(parser):
+=======
+def _add_recipe_options(parser):
+>>>>>>> 8e8316d (Examples and benchmarks of the pulse artifact: whole chain, ICA, carbon wires; tests of recipes and of recordings without beats)
     parser.add_argument(
         "--recipe",
         default="default",
         metavar="NAME",
         help="correction to use (default: default)",
     )
+<<<<<<< HEAD
+=======
+    parser.add_argument(
+        "--references",
+        metavar="CHANNELS",
+        help="carbon-wire loops or other reference signals: misc, or the names of "
+        "channels of that type, separated by commas",
+    )
+>>>>>>> 8e8316d (Examples and benchmarks of the pulse artifact: whole chain, ICA, carbon wires; tests of recipes and of recordings without beats)
 
 
 def _shard(text):
@@ -263,8 +289,12 @@ def _shard(text):
 
 
 def _recipe(args):
+    references = args.references
+    if references and "," in references:
+        references = references.split(",")
     return recipe(
         args.recipe,
+        references=references,
         triggers=args.triggers,
         stim_channel=args.stim_channel,
         n_slices=args.slices,
@@ -403,9 +433,8 @@ def _benchmark(args):
 
 def _demo(args):
     print(
-        f"Simulating {args.duration:g} s of EEG in the scanner and correcting it.\n"
-        "There is no pulse artifact in it: the recipe removes the gradient artifact "
-        "only.\n",
+        f"Simulating {args.duration:g} s of EEG in the scanner, with gradient and "
+        "pulse artifact, and correcting it.\n",
         flush=True,
     )
     result = run_demo(args.out, seed=args.seed, duration=args.duration)

@@ -6,7 +6,13 @@ import numpy as np
 from mne.utils import logger, warn
 
 from ._base import ChannelTransformer, check_data, pick_channels
-from ._checks import check_count, check_on_missing, check_option, check_range, report_missing
+from ._checks import (
+    check_count,
+    check_on_missing,
+    check_option,
+    check_range,
+    report_missing,
+)
 from ._events import (
     NoBeatsError,
     annotation_samples,

@@ -199,6 +199,6 @@ def _check_unused(name, arguments):
     for key, value in arguments.items():
         if value is not None and (key, value) != ("multiband_factor", 1):
             raise ValueError(
-                f"Recipe {name!r} has no step for {key}={value!r}. Leave it out, or use "
-                "recipe 'default'."
+                f"Recipe {name!r} has no step for {key}={value!r}. Leave it out, or "
+                "use recipe 'default'."
             )

@@ -206,6 +206,26 @@ def test_one_line_says_what_was_found(ecg):
     assert "0 ectopic, 0 restored in lost signal" in line
 
 
+def test_flat_ecg_is_no_ecg(simulated, compare):
+    raw, truth = simulated(duration=60.0, n_eeg=8, gradient=0.0, pulse=1.0, sfreq=500.0)
+    raw._data[raw.ch_names.index("ECG")] = 0
+    found = _times(_detect(raw))
+    assert min(compare(truth.beat_times, found, 0.075, True)[:2]) > 0.95
+
+
+def test_eeg_without_a_pulse_artifact_has_no_beats(simulated):
+    raw, _ = simulated(
+        duration=60.0, n_eeg=8, gradient=0.0, pulse=0.0, ecg=False, sfreq=250.0
+    )
+    with pytest.raises(ValueError, match="no ECG, and no pulse artifact in 8 channels"):
+        _detect(raw)
+    with pytest.warns(RuntimeWarning, match="The recording stays as it is"):
+        found = _detect(raw, on_missing="warn")
+    assert "R peak" not in found.annotations.description
+    found = _detect(raw, on_missing="ignore")
+    assert "R peak" not in found.annotations.description
+
+
 def test_no_channel_to_look_at(ecg):
     raw, _ = ecg
     raw.rename_channels({"ECG": "x"}).set_channel_types({"x": "misc"}, verbose="ERROR")

@@ -327,10 +327,10 @@ def test_demo(tmp_path, capsys):
     args = ["demo", "--out", str(tmp_path / "demo"), "--seed", "1", "--duration", "30"]
     assert main(args) == 0
     out = capsys.readouterr().out
-    assert "no pulse artifact" in out
+    assert "gradient and pulse artifact" in out
     before, left, eeg, kept = (
         float(re.search(rf"{name} +([\d.]+) ", out)[1])
-        for name in ("artifact before", "Artifact left", "True EEG", "EEG kept")
+        for name in ("Artifacts before", "Artifacts left", "True EEG", "EEG kept")
     )
     assert before > 50 > eeg > left
     assert 97 < kept < 103

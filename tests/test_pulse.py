@@ -19,6 +19,7 @@ from mne_facet import (
     ReferenceRegression,
     RPeakDetector,
     TriggerDetector,
+    recipe,
     simulate_raw,
 )
 
@@ -129,7 +130,7 @@ def test_evoked_response_is_kept(simulated):
 @pytest.mark.parametrize(
     ("estimator", "limit"),
     [
-        (PulseOBS(), 0.01),
+        (PulseOBS(), 0.004),
         (PulseAAS(), 0.03),
         (ReferenceRegression(), 0.01),
         (PulseOBS(3, mode="channel"), 1.0),
@@ -187,6 +188,121 @@ def test_gradient_and_pulse_artifact_of_eeg_and_wires():
 
     no_pulse = AAS(level="volume").fit_transform(pipeline[:1].transform(raw))
     assert left(clean.get_data()) < 0.4 * left(no_pulse.get_data())
+
+
+def _in_scanner(**options):
+    options = {"duration": 60.0, "n_eeg": 8, "blinks": False, "movement": 0, **options}
+    return simulate_raw(sfreq=1000.0, lowpass=200.0, **options)
+
+
+def _snr(raw, truth):
+    sos = butter(4, [0.5, 45], "bandpass", fs=1000, output="sos")
+    eeg = truth.eeg[:8]
+    wrong, true = (
+        sosfiltfilt(sos, x)[:, 6000:54000].var(axis=1)
+        for x in (raw.get_data("eeg") - eeg, eeg)
+    )
+    return np.median(10 * np.log10(true / wrong))
+
+
+def test_recipe_with_ecg_without_and_with_wires():
+    raw, truth = _in_scanner(n_wires=6, pulse_modes=4, pulse_change=0.5)
+    options = {"triggers": "R128", "n_slices": 20}
+    snr = {
+        name: _snr(chain.fit_transform(part), truth)
+        for name, chain, part in (
+            ("gradient", recipe("lowrank", **options), raw),
+            ("ecg", recipe(**options), raw),
+            ("no ecg", recipe(**options), raw.copy().drop_channels("ECG")),
+            ("wires", recipe(**options, references="misc"), raw),
+        )
+    }
+    assert snr["ecg"] > snr["gradient"] + 8
+    assert snr["no ecg"] > snr["ecg"] - 2
+    assert snr["wires"] > snr["ecg"] + 2
+
+
+def test_recipe_leaves_eeg_without_pulse_artifact():
+    raw, truth = _in_scanner(pulse=0.0)
+    options = {"triggers": "R128", "n_slices": 20}
+    gradient = recipe("lowrank", **options).fit_transform(raw)
+    clean = recipe(**options).fit_transform(raw)
+    assert _snr(clean, truth) > _snr(gradient, truth) - 1.5
+    raw.drop_channels("ECG")
+    with pytest.warns(RuntimeWarning, match="no ECG, and no pulse artifact in 8 chan"):
+        clean = recipe(**options).fit_transform(raw)
+    np.testing.assert_array_equal(clean.get_data("eeg"), gradient.get_data("eeg"))
+
+
+def test_recipe_of_the_pulse_artifact_alone_and_edited_beats(simulated):
+    raw, truth = simulated(duration=60.0)
+    raw.set_annotations(None)
+    pipeline = recipe("pulse")
+    clean = pipeline.fit_transform(raw)
+    assert _error(clean, truth) < _error(raw, truth) - 5
+    again = pipeline[-1:].fit_transform(pipeline[:-1].fit_transform(raw))
+    np.testing.assert_array_equal(again.get_data(), clean.get_data())
+    assert list(recipe("pulse", references="misc").named_steps) == [
+        "beats",
+        "references",
+        "pulse",
+    ]
+    with pytest.raises(ValueError, match="'pulse' has no step for triggers='R128'"):
+        recipe("pulse", triggers="R128")
+    with pytest.raises(ValueError, match="'aas' has no step for references='misc'"):
+        recipe("aas", references="misc")
+
+
+@pytest.mark.parametrize("estimator", [PulseAAS, PulseOBS])
+def test_without_beats_the_recording_stays_if_so_wanted(simulated, estimator):
+    raw, truth = simulated(duration=60.0)
+    raw.set_annotations(mne.Annotations(truth.beat_times[:3], 0, "R peak"))
+    with pytest.raises(ValueError, match="at least 5 heart beats, but 3"):
+        estimator().fit_transform(raw)
+    with pytest.warns(RuntimeWarning, match=r"but 3 .* stays as it is"):
+        clean = estimator(on_missing="warn").fit_transform(raw)
+    np.testing.assert_array_equal(clean.get_data(), raw.get_data())
+    raw.set_annotations(None)
+    with mne.utils.catch_logging() as log:
+        clean = estimator(on_missing="ignore", verbose="INFO").fit_transform(raw)
+    assert "no annotation is described 'R peak'" in log.getvalue()
+    np.testing.assert_array_equal(clean.get_data(), raw.get_data())
+    with pytest.raises(ValueError, match="on_missing='no' is unknown"):
+        estimator(on_missing="no").fit_transform(raw)
+
+
+@pytest.mark.parametrize("interval", [0.4, 2.0])
+@EACH
+def test_fast_and_slow_hearts(estimator, interval):
+    rng = np.random.default_rng(0)
+    times = np.arange(15_000) / SFREQ
+    beats = np.cumsum(interval * (1 + 0.05 * rng.normal(size=int(58 / interval))))
+    phase = (times - beats[:, np.newaxis] - 0.21) / 0.04
+    artifact = np.sum(phase * np.exp(-0.5 * phase**2), axis=0)
+    eeg = 1e-5 * rng.normal(size=(8, 15_000))
+    x = eeg + 1e-4 * rng.normal(size=(8, 1)) * artifact
+    raw = mne.io.RawArray(x, mne.create_info(8, SFREQ, "eeg"))
+    raw.set_annotations(mne.Annotations(beats, 0, "R peak"))
+    left = estimator.fit_transform(raw).get_data() - eeg
+    assert _band(left).std() < 0.35 * _band(x - eeg).std()
+
+
+@EACH
+def test_first_and_last_beats_and_no_steps(simulated, estimator):
+    raw, truth = simulated(pulse_modes=3, pulse_change=0.0)
+    clean = estimator.fit_transform(raw).get_data("eeg")
+    eeg, pulse = truth.eeg[:N_EEG], truth.pulse[:N_EEG]
+    for times in (truth.beat_times[:3], truth.beat_times[-4:-1]):
+        part = slice(int(SFREQ * times[0]), int(SFREQ * times[-1]))
+        centred = (clean - eeg)[:, part]
+        left = centred - centred.mean(axis=1, keepdims=True)
+        assert left.std() < 0.6 * pulse[:, part].std()
+    # what is removed bends no more where beats meet, halfway, than elsewhere
+    bends = np.diff(raw.get_data("eeg") - clean, 2)
+    joins = SFREQ * ((truth.beat_times[1:] + truth.beat_times[:-1]) / 2 + 0.21)
+    near = joins.astype(int)[:, np.newaxis] + np.arange(-15, 15)
+    near = near[near < bends.shape[1]]
+    assert bends[:, near].std() < 1.2 * np.delete(bends, near, axis=1).std()
 
 
 @EACH

@@ -8,7 +8,7 @@ STYLE = {
     "MNE": ("0.45", "s"),
     "FACETpy AAS": ("#CC79A7", "^"),
     "FACETpy standard": ("#882255", "v"),
-    "recipe default": ("#0072B2", "o"),
+    "recipe lowrank": ("#0072B2", "o"),
     "recipe aas": ("#E69F00", "o"),
     "recipe allen": ("#B8A800", "o"),
     "recipe fastr": ("#009E73", "o"),

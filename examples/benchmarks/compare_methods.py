@@ -30,7 +30,7 @@ from mne_facet import (
     simulate_raw,
 )
 
-RECIPES = ("default", "aas", "allen", "fastr", "facet", "farm", "moosmann")
+RECIPES = ("lowrank", "aas", "allen", "fastr", "facet", "farm", "moosmann")
 
 
 def presets(duration):

@@ -42,7 +42,7 @@ TYPICAL = (
 )
 # moosmann needs the positions of the head, and costs what aas does
 COSTED = [name for name in RECIPES if name != "moosmann"]
-GROWN = ("MNE", "recipe default", "recipe aas", "recipe fastr")
+GROWN = ("MNE", "recipe lowrank", "recipe aas", "recipe fastr")
 
 
 def measure_quality(args, facetpy):
