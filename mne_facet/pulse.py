@@ -329,10 +329,15 @@ class PulseOBS(_Pulse):
     between beats has the least influence. Of every source only components of the beats
     are taken that exceed 1.5 times what is found at random times between beats, and
     each of them only by the share by which it does. No beat takes part in finding its
-    own components. So little EEG is lost: below 1 % of its power, and artifact-free
-    data lose a share of ``1 / n_beats``. It needs several minutes for artifacts that
-    change a lot, and 8 channels or more to tell them from EEG; otherwise it removes
-    little more than the mean.
+    own components. The mean beat is subtracted as far as it exceeds what EEG leaves
+    in it. So little EEG is lost: artifact-free data lose 0.03 % of their power.
+
+    It needs time for artifacts that change a lot from beat to beat, and 8 channels or
+    more to tell them from EEG. In simulations with six sources that all change, SNR is
+    -2 dB after 30 s, 1 after 60 s, 5 after 2 min and 11 after 4 min, against -6 before
+    and -2 with :class:`PulseAAS`: below 1 min it removes little more than the mean. With
+    three sources of constant shape it is 10, 14, 16 and 18 dB, against 5 with
+    :class:`PulseAAS`.
 
     With fewer than 20 beats only their mean is subtracted.
 
