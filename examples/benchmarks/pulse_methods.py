@@ -122,17 +122,16 @@ def compare(setting, timing, seeds, duration, sfreq=250.0, n_eeg=24):
     return {name: np.mean(rows, axis=0).tolist() for name, rows in table.items()}
 
 
-def show(setting, timing, seeds, duration, rst):
+def show(setting, timing, rst, *args):
     """Print a table."""
-    print(f"\n{setting}, R peaks {timing}, {duration:g} s, seeds {seeds}\n")
-    head = ("SNR dB [worst]", "error dB", "alpha %", "evoked %", "sham %")
     rule = "  ".join(["=" * 29, "=" * 15, *["=" * 8] * 4])
-    lines = [f"{'Method':29}  {head[0]:15}  " + "  ".join(f"{x:8}" for x in head[1:])]
+    head = ("error dB", "alpha %", "evoked %", "sham %")
+    lines = [f"{'Method':29}  SNR dB [worst]   " + "  ".join(f"{x:8}" for x in head)]
     lines += [rule] if rst else []
-    for name, row in compare(setting, timing, seeds, duration).items():
-        snr, worst, *others = row
+    for name, (snr, worst, *others) in compare(setting, timing, *args).items():
         figures = "  ".join(f"{value:<8.2f}" for value in others)
         lines.append(f"{name:29}  {f'{snr:.1f} [{worst:.1f}]':15}  {figures}")
+    print(f"\n{setting}, R peaks {timing}\n")
     print("\n".join([rule, *lines, rule] if rst else lines), flush=True)
 
 
@@ -143,7 +142,7 @@ if __name__ == "__main__":
     parser.add_argument("--rst", action="store_true")
     options = parser.parse_args()
     mne.set_log_level("ERROR")
-    args = options.seeds, options.duration, options.rst
+    args = options.rst, options.seeds, options.duration
     for setting in SETTINGS:
         show(setting, "exact", *args)
     for timing in TIMING[1:]:
