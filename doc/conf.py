@@ -51,11 +51,14 @@ if os.environ.get("DOC_LINKS"):
 class ReadingOrder(FileNameSortKey):
     """First what one starts with, then by name."""
 
-    first = ("plot_first_correction.py", "plot_triggers.py", "plot_compare.py")
+    first = """
+        first_correction triggers lowrank tr_locked pulse pulse_ica carbon_wires compare
+        grid_search report study scaling own_step
+    """.split()  # noqa: SIM905
 
     def __call__(self, filename):
         """Key of a script."""
-        name = Path(filename).name
+        name = Path(filename).stem.removeprefix("plot_")
         place = self.first.index(name) if name in self.first else len(self.first)
         return place, name
 

@@ -109,7 +109,9 @@ def annotate(raw, truth):
     raw = TriggerDetector("R128", n_slices=SLICES).fit_transform(raw)
     raw = TriggerAligner(copy=False).fit_transform(raw)
     pauses = np.flatnonzero(np.diff(truth.volume_times) > 1.5 * TR) + 1
-    runs = np.split(truth.realignment, pauses)
+    positions = truth.realignment.copy()
+    positions[:, 3:] = np.deg2rad(positions[:, 3:])
+    runs = np.split(positions, pauses)
     return add_motion(raw, runs if len(runs) > 1 else runs[0])
 
 
