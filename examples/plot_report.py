@@ -13,13 +13,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import mne
 
-from mne_facet import PulseOBS, RPeakDetector, add_to_report, recipe, simulate_raw
+from mne_facet import add_to_report, recipe, simulate_raw
 from mne_facet.report import plot_beats, plot_spectra, plot_traces
 
 mne.set_log_level("WARNING")
 raw, truth = simulate_raw(90, sfreq=1000, n_eeg=16, lowpass=100)
 clean = recipe(triggers="R128", n_slices=20).fit_transform(raw)
-clean = PulseOBS().fit_transform(RPeakDetector().fit_transform(clean))
 
 # %%
 # All figures in one page, with a table of metrics and a grade that tells its reasons.

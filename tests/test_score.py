@@ -72,7 +72,7 @@ def _gradient_corrections():
     honest = {f"volume {w}": AAS(w, level="volume").transform for w in (10, 14, 20)}
     honest["both"] = AAS(level="both").transform
     honest["median"] = AAS(weights="median", level="volume").transform
-    for name in ("default", "aas", "allen", "fastr", "facet", "farm"):
+    for name in ("lowrank", "aas", "allen", "fastr", "facet", "farm"):
         honest[name] = recipe(name, triggers="R128", n_slices=20).fit_transform
     honest["obs"] = make_pipeline(AAS(20, level="volume"), OBS()).fit_transform
     honest["low-pass 40"] = _then(aas, _filtered, None, 40)

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
-from compare_methods import _band, _gain
+from _common import _band, _gain
 from mne.preprocessing import (
     apply_pca_obs,
     find_ecg_events,
