@@ -377,7 +377,7 @@ def plot_timing(raw, *, description="TR", sfreq=None):
     Parameters
     ----------
     raw : mne.io.Raw
-        Recording that :class:`TriggerDetector` has annotated.
+        Recording that :class:`~mne_facet.TriggerDetector` has annotated.
     description : str
         Description of the volume annotations.
     sfreq : float | None

@@ -73,19 +73,19 @@ def add_to_report(
     report : mne.Report
         The report.
     raw, clean, truth, estimator, picks, description, beats
-        As in :func:`evaluate`.
+        As in :func:`~mne_facet.evaluate`.
     section : str
         Heading in the report.
 
     Returns
     -------
     row : dict
-        As returned by :func:`evaluate`.
+        As returned by :func:`~mne_facet.evaluate`.
 
     Raises
     ------
     ValueError
-        As in :func:`evaluate`.
+        As in :func:`~mne_facet.evaluate`.
 
     Notes
     -----
@@ -196,7 +196,7 @@ def metrics_table(row):
     Parameters
     ----------
     row : dict
-        As returned by :func:`evaluate`.
+        As returned by :func:`~mne_facet.evaluate`.
 
     Returns
     -------
