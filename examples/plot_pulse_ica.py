@@ -4,8 +4,8 @@ ICA against the pulse artifact
 
 MNE's own ICA as a step of a pipeline: it removes the components that follow the heart
 beats, and :class:`~mne_facet.PulseOBS` what is left. In this simulation ICA takes a
-quarter of the alpha rhythm along, as its components hold EEG as well: the pulse artifact
-changes from beat to beat, and is no sum of a few sources that are independent of it.
+quarter of the alpha rhythm along, as its components hold EEG as well: the pulse
+artifact changes from beat to beat, and is no sum of a few independent sources.
 """
 
 import matplotlib.pyplot as plt

@@ -335,8 +335,8 @@ class PulseOBS(_Pulse):
     It needs time for artifacts that change a lot from beat to beat, and 8 channels or
     more to tell them from EEG. In simulations with six sources that all change, SNR is
     -2 dB after 30 s, 1 after 60 s, 5 after 2 min and 11 after 4 min, against -6 before
-    and -2 with :class:`PulseAAS`: below 1 min it removes little more than the mean. With
-    three sources of constant shape it is 10, 14, 16 and 18 dB, against 5 with
+    and -2 with :class:`PulseAAS`: below 1 min it removes little more than the mean.
+    With three sources of constant shape it is 10, 14, 16 and 18 dB, against 5 with
     :class:`PulseAAS`.
 
     With fewer than 20 beats only their mean is subtracted.
