@@ -30,8 +30,9 @@ raw, truth = simulate_raw(
 # %%
 # The loops have a gradient artifact of their own, which must go first, by the same
 # templates as that of the EEG: ``references="misc"`` sees to it. What is left of it in
-# the loops misleads the regression: at 10 Hz, the frequency of the slices, more
-# is wrong than without it. What they do not see, but follows the beats, goes last.
+# the loops misleads the regression: at 10 Hz, the frequency of the slices, more is
+# wrong than without it. What the loops do not see, but follows the beats, is removed
+# last.
 
 options = {"triggers": "R128", "n_slices": 20}
 results = {
