@@ -196,7 +196,8 @@ class TriggerDetector(RawTransformer):
                 raise ValueError(
                     "TriggerDetector found no annotation that matches "
                     f"pattern={self.pattern!r}. The recording has: "
-                    f"{describe_annotations(raw)}."
+                    f"{describe_annotations(raw)}. Name one of these, or none to look "
+                    "for the artifact in the signal."
                 )
             times = annotation_samples(raw, index)
         else:

@@ -189,7 +189,7 @@ BAD_FILES = {
     ),
     "another trigger": (
         edit(".vmrk", "R128", "R  7"),
-        r"no annotation that matches pattern='R128'.*'Response/R  7' \(10\)",
+        r"no annotation that matches pattern='R128'.*'Response/R  7' \(10\).*Name",
     ),
     "one volume": (
         edit(".vmrk", r"R128,([6-9]\d{3}|\d{5})", r"R  7,\1"),
