@@ -164,7 +164,7 @@ def ranked(request):
     corrections, regret = {
         "gradient": (_gradient_corrections, 1.0),
         # what differs from beat to beat is seen less well
-        "pulse": (_pulse_corrections, 4.0),
+        "pulse": (_pulse_corrections, 4.5),
     }[request.param]
     return _rated(raw, true, corrections()), regret
 
