@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ._checks import check_option
 from ._segments import NotAvailable, pick_scan, pieces_of, quiet_pieces
 from .signal.ratios import decibel, divide
 from .signal.spectra import line_powers, mean_spectrum
@@ -164,8 +165,7 @@ def _in_bands(part, bands):
 
 def _lines(raw, picks, scan, level, h_freq):
     """Powers at and between the harmonics of slices or volumes."""
-    if level not in ("slice", "volume"):
-        raise ValueError(f"level={level!r} is unknown. Allowed: 'slice', 'volume'.")
+    check_option("level", level, ["slice", "volume"])
     if level == "slice" and scan.slice_period > 0.6 * scan.period:
         raise NotAvailable(
             "The number of slices per volume is not known. Use "

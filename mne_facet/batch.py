@@ -14,6 +14,7 @@ import numpy as np
 from mne.utils import ProgressBar, logger
 from sklearn.base import clone
 
+from ._checks import check_option
 from ._files import (
     EXTENSIONS,
     PACKAGES,
@@ -285,12 +286,8 @@ def plan(
 
 
 def _check_options(fmt, desc, on_error):
-    for name, value, allowed in (
-        ("fmt", fmt, list(EXTENSIONS)),
-        ("on_error", on_error, ["continue", "raise"]),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{name}={value!r} is unknown. Allowed are {allowed}.")
+    check_option("fmt", fmt, list(EXTENSIONS))
+    check_option("on_error", on_error, ["continue", "raise"])
     package = PACKAGES.get(fmt)
     if package and importlib.util.find_spec(package) is None:
         raise ImportError(

@@ -8,6 +8,7 @@ import numpy as np
 from mne.utils import logger, warn
 
 from ._base import ChannelTransformer, map_channels
+from ._checks import check_count, check_option
 from ._epochs import artifact_signals, epoch_grids, epoch_places
 from ._events import get_runs
 from .motion import moved_volumes
@@ -226,9 +227,7 @@ class AAS(ChannelTransformer):
             ("level", ["auto", *_LEVELS]),
             ("scale", ["robust", None]),
         ):
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ValueError(f"{name}={value!r} is unknown. Allowed are {allowed}.")
+            check_option(name, getattr(self, name), allowed)
 
     def _shows_artifact(self, raw, run):
         _, visible = artifact_signals(raw, run, 5, self.picks)
@@ -404,10 +403,7 @@ class VolumeArtifact(ChannelTransformer):
         self.verbose = verbose
 
     def _plan(self, raw, picks):
-        if not isinstance(self.window, Integral) or self.window < 2:
-            raise ValueError(
-                f"window={self.window!r} must be a whole number of volumes, at least 2."
-            )
+        check_count("window", self.window, 2)
         runs = get_runs(raw, self.description, name="VolumeArtifact")
         logger.info(
             f"VolumeArtifact: {sum(len(run.onsets) for run in runs)} volumes in "

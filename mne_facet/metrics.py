@@ -12,6 +12,7 @@ channels that are not marked bad.
 
 import numpy as np
 
+from ._checks import check_option
 from ._event_metrics import (
     TrLocking,
     inps,
@@ -195,8 +196,7 @@ def artifact_amplitude(
     .. [1] Allen, Josephs, Turner (2000). NeuroImage 12, 230-239, "median imaging
        artefact", there with ten windows. https://doi.org/10.1006/nimg.2000.0599
     """
-    if when not in ("scan", "quiet"):
-        raise ValueError(f"when={when!r} is unknown. Allowed are 'scan' and 'quiet'.")
+    check_option("when", when, ["scan", "quiet"])
     picks, scan = pick_scan(raw, raw, picks, description)
     part = quiet_pieces if when == "quiet" else _scan_pieces
     pieces = part(raw, picks, scan, l_freq, h_freq)

@@ -13,6 +13,7 @@ from ._base import (
     run_chain,
     same_parts,
 )
+from ._checks import check_option
 from ._epochs import epoch_grids
 from ._events import get_runs
 from .signal.lms import cancel_noise, design_canceller
@@ -158,11 +159,7 @@ class OBS(ChannelTransformer):
                 f"l_freq={self.l_freq!r} must lie between 0 and 0.4 * sfreq = "
                 f"{0.4 * sfreq:g} Hz."
             )
-        if self.level not in ("auto", "volume", "slice"):
-            raise ValueError(
-                f"level={self.level!r} is unknown. Allowed are ['auto', 'volume', "
-                "'slice']."
-            )
+        check_option("level", self.level, ["auto", "volume", "slice"])
 
     def _choose_level(self, runs):
         has_slices = all(run.n_shots.max() > 1 for run in runs)

@@ -18,12 +18,10 @@ from mne_facet.signal.timing import fit_clock
 THIRTY = [partial(moving_weights, window=30)]
 
 
-@pytest.fixture(params=["true", "false"], ids=["compiled", "NumPy"], autouse=True)
-def use_numba(request, monkeypatch):
-    """Every test runs with the compiled loops and without."""
-    if request.param == "true":
-        pytest.importorskip("numba")
-    monkeypatch.setenv("MNE_USE_NUMBA", request.param)
+@pytest.fixture(autouse=True)
+def _numpy(monkeypatch):
+    """Loops of NumPy; other modules test the compiled ones, which do the same."""
+    monkeypatch.setenv("MNE_USE_NUMBA", "false")
 
 
 def _grid(starts, period, fade=10, good=None):
