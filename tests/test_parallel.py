@@ -206,7 +206,8 @@ def test_error_names_the_channel(backend, tmp_path):
     info = mne.create_info(["a", "b", "c"], 100.0, "eeg")
     data = [[0.5], [2], [0.1]] + np.arange(10)[np.newaxis] / 100
     raw = mne.io.RawArray(data, info, verbose="ERROR")
-    with parallel_config(backend, n_jobs=2), pytest.raises(ValueError) as error:
+    raises = pytest.raises(ValueError, match="too large")
+    with parallel_config(backend, n_jobs=2), raises as error:
         Picky().transform(raw)
     assert error.value.__notes__ == ["Channel b."]
     write_file(raw, tmp_path / "x_eeg.fif", "fif")
