@@ -18,7 +18,7 @@ from mne_facet.signal.averaging import (
     moving_weights,
     slice_weights,
 )
-from mne_facet.signal.epochs import Windows
+from mne_facet.signal.epochs import as_windows
 from mne_facet.signal.products import increments, median_product, running_product
 
 N_SHOTS = 10
@@ -76,9 +76,9 @@ def test_running_sums_equal_the_plain_product(name, use_numba, monkeypatch):
     good = rng.random(200) > 0.05
     weights = _schemes(200)[name](good, 12)
     steps = increments(weights, [0, 70])
-    windows = Windows(epochs.ravel(), epochs[:0], 50 * np.arange(200), 50)
+    windows = as_windows(epochs)
     parts = [
-        running_product(*steps, windows, start, stop)
+        running_product(steps, windows, start, stop)
         for start, stop in ((0, 70), (70, 200))
     ]
     expected = weights.toarray() @ epochs
@@ -91,8 +91,8 @@ def test_running_sums_equal_the_plain_product(name, use_numba, monkeypatch):
 def test_cost_of_running_sums_does_not_depend_on_the_window(name, lag):
     good = np.ones(600, bool)
     for window in (10, 20, 30):
-        steps, _, found = increments(_schemes(600)[name](good, window), [0])
-        assert found == lag
+        steps = increments(_schemes(600)[name](good, window), [0])
+        assert steps.lag == lag
         inner = np.diff(steps.indptr)[300:302]
         assert (inner <= 4).all()
 

@@ -14,7 +14,6 @@ GOLDEN = Path(__file__).parents[2] / "shared/data/oracle/golden/anc_lms.npz"
 
 KERNELS = {
     "numpy": partial(lms._run, lms._numpy_blocks, lms._BLOCK),
-    "four at once": partial(lms._run, lms._four_at_once, lms._COMPILED_BLOCK),
     "chosen": adaptive_filter,
 }
 BY_KERNEL = pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)

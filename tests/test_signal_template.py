@@ -10,7 +10,7 @@ import pytest
 
 from mne_facet.signal.averaging import moving_weights
 from mne_facet.signal.baseline import baseline
-from mne_facet.signal.epochs import EpochGrid, Windows
+from mne_facet.signal.epochs import EpochGrid, as_windows
 from mne_facet.signal.products import increments, running_product
 from mne_facet.signal.template import subtract_significant, subtract_templates
 from mne_facet.signal.timing import fit_clock
@@ -80,9 +80,9 @@ def test_running_product_equals_the_plain_matrix(window):
     weights = moving_weights(good, window)
     expected = weights.toarray() @ epochs
     steps = increments(weights, [0, 70])
-    windows = Windows(epochs.ravel(), epochs[:0], 50 * np.arange(120), 50)
+    windows = as_windows(epochs)
     first, second = (
-        running_product(*steps, windows, start, stop)
+        running_product(steps, windows, start, stop)
         for start, stop in ((0, 70), (70, 120))
     )
     np.testing.assert_allclose(np.vstack([first, second]), expected, atol=1e-13)

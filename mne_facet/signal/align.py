@@ -46,23 +46,23 @@ def spectrum(waveform, margin=MARGIN):
 
     Parameters
     ----------
-    waveform : array, shape (n_times,)
+    waveform : array, shape (..., n_times)
         Waveform with `margin` true samples before and after its body.
     margin : int
         Samples of margin on each side.
 
     Returns
     -------
-    coefs : array of complex, shape (n_freqs,)
+    coefs : array of complex, shape (..., n_freqs)
         Transform of the waveform, zero-padded to a fast length.
     omega : array, shape (n_freqs,)
         Angular frequency in radians per sample.
     """
     ramp = raised_cosine((np.arange(margin) + 0.5) / margin)
     tapered = np.array(waveform, float)
-    tapered[:margin] *= ramp
-    tapered[-margin:] *= ramp[::-1]
-    n_fft = fft.next_fast_len(tapered.size, real=True)
+    tapered[..., :margin] *= ramp
+    tapered[..., -margin:] *= ramp[::-1]
+    n_fft = fft.next_fast_len(tapered.shape[-1], real=True)
     return fft.rfft(tapered, n_fft), 2 * np.pi * np.arange(n_fft // 2 + 1) / n_fft
 
 
@@ -71,7 +71,7 @@ def derivatives(coefs, omega, n_times, order=ORDER):
 
     Parameters
     ----------
-    coefs, omega : array, shape (n_freqs,)
+    coefs, omega : array, shape (..., n_freqs), (n_freqs,)
         As returned by :func:`spectrum`.
     n_times : int
         Length of the waveform.
@@ -80,12 +80,12 @@ def derivatives(coefs, omega, n_times, order=ORDER):
 
     Returns
     -------
-    stack : array, shape (order, n_times)
+    stack : array, shape (..., order, n_times)
         ``R^(p)(j) = irfft((i omega)^p coefs)``; valid on the body only.
     """
     n_fft = 2 * (omega.size - 1) if np.isclose(omega[-1], np.pi) else 2 * omega.size - 1
     powers = (1j * omega) ** np.arange(order)[:, np.newaxis]
-    return fft.irfft(powers * coefs, n_fft, axis=-1)[:, :n_times]
+    return fft.irfft(powers * coefs[..., np.newaxis, :], n_fft)[..., :n_times]
 
 
 def gather(x, starts, length):
@@ -114,7 +114,7 @@ def gather(x, starts, length):
     return epochs
 
 
-def deblurred_spectrum(mean, shifts, margin=MARGIN):
+def deblurred_spectrum(mean, power, margin=MARGIN):
     """Spectrum of the waveform whose shifted copies have a given mean.
 
     The mean of copies shifted by ``d_k`` is ``A(w) = R(w) mean_k exp(-i w d_k)``; the
@@ -123,23 +123,22 @@ def deblurred_spectrum(mean, shifts, margin=MARGIN):
 
     Parameters
     ----------
-    mean : array, shape (length,)
+    mean : array, shape (..., length)
         Mean of epochs cut at integer samples, with margins.
-    shifts : array, shape (n_epochs,)
-        What rounding left of the onset of each epoch, within +-0.5 samples.
+    power : array, shape (..., order)
+        Mean of the :func:`shift_powers` of what rounding left of their onsets, within
+        +-0.5 samples.
     margin : int
         Samples of margin on each side.
 
     Returns
     -------
-    coefs, omega : array, shape (n_freqs,)
+    coefs, omega : array, shape (..., n_freqs), (n_freqs,)
         As :func:`spectrum`, of the zero-mean waveform.
     """
-    coefs, omega = spectrum(mean - mean.mean(), margin)
+    coefs, omega = spectrum(mean - mean.mean(axis=-1, keepdims=True), margin)
     # the power series of the exponential, averaged
-    blur = np.polynomial.polynomial.polyval(
-        1j * omega, shift_powers(shifts, ORDER + 2).mean(axis=0)
-    )
+    blur = power @ (1j * omega) ** np.arange(power.shape[-1])[:, np.newaxis]
     known = np.abs(blur) > 0.2
     return np.divide(coefs, blur, out=np.zeros_like(coefs), where=known), omega
 
@@ -286,7 +285,8 @@ def measure_onsets(signals, onsets, length):
         for x in signals:
             epochs = gather(x, base - MARGIN, length + 2 * MARGIN)
             mean, fraction = epochs[inside].mean(axis=0), (onsets - base)[inside]
-            stack = derivatives(*deblurred_spectrum(mean, fraction), mean.size)
+            power = shift_powers(fraction, ORDER + 2).mean(axis=0)
+            stack = derivatives(*deblurred_spectrum(mean, power), mean.size)
             shifts, gain = estimate_shifts(epochs, stack)
             sure = inside & (np.abs(shifts) < 0.99) & (gain > 0.5) & (gain < 2)
             measured.append(np.where(sure, shifts, np.nan))

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import BSpline, make_interp_spline
 
 from .align import gather, raised_cosine
 from .baseline import baseline
@@ -40,6 +40,43 @@ class EpochGrid(NamedTuple):
     fade: int
 
 
+class Spline(NamedTuple):
+    """Cubic B-splines over the samples of an epoch.
+
+    Attributes
+    ----------
+    basis : array, shape (4, length)
+        The four that are not 0 at each sample.
+    borders : array of int, shape (n_intervals + 1,)
+        Samples between which these are the same: in interval ``j`` those of the
+        coefficients ``j .. j + 3``.
+    """
+
+    basis: np.ndarray
+    borders: np.ndarray
+
+
+class Joints(NamedTuple):
+    """How the templates of successive epochs meet.
+
+    Attributes
+    ----------
+    rows : array of int, shape (n_epochs,)
+        Sample of the first column of each template.
+    borders : array of float, shape (n_epochs, 2)
+        First sample of each epoch, and where the next one may start.
+    joined : array of bool, shape (n_epochs, 2)
+        Whether there is a neighbour to fade over to.
+    fade : int
+        Half width of the cross-fade.
+    """
+
+    rows: np.ndarray
+    borders: np.ndarray
+    joined: np.ndarray
+    fade: int
+
+
 class Windows(NamedTuple):
     """Epochs of equal length as windows of a signal: most need no copy.
 
@@ -67,6 +104,13 @@ class Windows(NamedTuple):
         epochs = gather(self.signal, np.maximum(starts, 0) + start, stop - start)
         epochs[starts < 0] = self.special[-1 - starts[starts < 0], part]
         return epochs
+
+
+def as_windows(epochs):
+    """:class:`Windows` of the rows of an array."""
+    n_epochs, length = epochs.shape
+    starts = length * np.arange(n_epochs)
+    return Windows(epochs.ravel(), np.empty((0, length)), starts, length)
 
 
 def epoch_windows(x, grid, rows, length, pad):
@@ -108,8 +152,12 @@ def intact_epochs(grid, n_times, clipped):
 
 def part_ranges(x):
     """Lowest and highest values of successive parts of a channel."""
-    starts = np.arange(0, x.size, _PART)
-    return np.minimum.reduceat(x, starts), np.maximum.reduceat(x, starts)
+    whole = x.size // _PART * _PART
+    parts, rest = x[:whole].reshape(-1, _PART), x[whole:]
+    lows, highs = parts.min(axis=1), parts.max(axis=1)
+    if rest.size:
+        lows, highs = np.r_[lows, rest.min()], np.r_[highs, rest.max()]
+    return lows, highs
 
 
 def clipped_samples(x, ranges):
@@ -137,7 +185,7 @@ def bursts(grid, ranges):
 
 
 def epoch_baseline(x, grid, intact, rows, length, n_passes=1):
-    """Baseline of each epoch on a coarse grid, and the interpolation to samples."""
+    """Baseline of each epoch: coefficients, one row each, of a :class:`Spline`."""
     periods = grid.periods
     good = np.ones(len(periods) - 1, bool)
     first = np.searchsorted(periods, grid.starts[~intact] + 0.5) - 1
@@ -151,14 +199,50 @@ def epoch_baseline(x, grid, intact, rows, length, n_passes=1):
     n_local = max(4, int(np.ceil((length - 1) / spacing)) + 1)
     local = np.linspace(0, length - 1, n_local)
     slow = np.interp(rows[:, np.newaxis] + local, position, value)
-    return slow, _cubic_interpolation(n_local, length)
+    to_coefs, spline = _interpolation(n_local, length)
+    return slow @ to_coefs, spline
 
 
 @lru_cache(maxsize=4)
-def _cubic_interpolation(n_points, length):
-    """Matrix from evenly spaced points to all samples of an epoch."""
+def _interpolation(n_points, length):
+    """From values at evenly spaced points to coefficients, and the spline of these."""
     points = np.linspace(0, length - 1, n_points)
-    return CubicSpline(points, np.eye(n_points))(np.arange(length)).T
+    interpolant = make_interp_spline(points, np.eye(n_points))
+    basis = BSpline.design_matrix(np.arange(float(length)), interpolant.t, 3)
+    number = basis.indices[::4]
+    borders = np.searchsorted(number, np.arange(n_points - 2))
+    # design_matrix gives four entries per row, zeros included
+    basis = np.ascontiguousarray(basis.data.reshape(length, 4).T)
+    return interpolant.c.T.copy(), Spline(basis, borders)
+
+
+def add_spline(rows, coefs, spline):
+    """Add splines to epochs, in place.
+
+    Parameters
+    ----------
+    rows : array, shape (n_epochs, length)
+        The epochs.
+    coefs : array, shape (n_epochs, n_coefs)
+        Coefficients, one row per epoch.
+    spline : Spline
+        What they belong to.
+    """
+    kernels = compiled()
+    if kernels:
+        kernels.add_spline(rows, coefs, spline)
+        return
+    for j, (first, last) in enumerate(pairwise(spline.borders)):
+        rows[:, first:last] += coefs[:, j : j + 4] @ spline.basis[:, first:last]
+
+
+def add_waves(rows, coefs, waves):
+    """Add ``coefs @ waves`` to epochs, in place."""
+    kernels = compiled()
+    if kernels:
+        kernels.add_waves(rows, coefs, waves)
+    elif len(waves):
+        rows += coefs @ waves
 
 
 def paste(clean, templates, gain, grid, block, rows):
@@ -180,61 +264,28 @@ def paste(clean, templates, gain, grid, block, rows):
     rows : array of int, shape (n_block,)
         Sample of the first column of each template.
     """
-    # what an epoch joins may belong to another grid: a pause between volumes
-    apart = np.abs(grid.starts[block][1:] - grid.stops[block][:-1]) > 0.5
-    kernel = compiled(_paste, _PASTE_TYPES)
-    if kernel is None:
-        _paste_numpy(clean, templates, gain, grid, block, rows, apart)
+    joints = find_joints(grid, rows, block)
+    kernels = compiled()
+    if kernels:
+        kernels.paste(clean, templates, gain, joints, 0)
         return
-    borders = np.c_[grid.starts[block], grid.stops[block]].astype(float)
-    borders[:-1, 1][~apart] = borders[1:, 0][~apart]
-    step = np.pi / (2 * grid.fade)
-    turns = step * np.arange(-grid.fade, grid.fade + 1)
-    waves = np.array([np.cos(turns), np.sin(turns)])
-    # a worker process may have got the grid read-only
-    joined = grid.joined[block].copy()
-    kernel(clean, templates, gain, rows, borders, joined, step, waves)
-
-
-_PASTE_TYPES = "(f8[::1],f8[:,::1],f8[::1],i8[::1],f8[:,::1],b1[:,::1],f8,f8[:,::1])"
-
-
-def _paste(clean, templates, gain, rows, borders, joined, step, waves):
-    fade = waves.shape[1] // 2
-    for k in range(len(templates)):
-        template = templates[k]
-        for side in range(2):
-            if joined[k, side]:
-                # rise or fall around the border, half a cosine
-                border = borders[k, side]
-                nearest = int(np.floor(border + 0.5))
-                angle = step * (border - nearest)
-                sine, cosine = np.sin(angle), np.cos(angle)
-                sign = 0.5 - side
-                for i in range(2 * fade + 1):
-                    # sine of step * (sample - border), from -90 to 90 degrees
-                    rise = waves[1, i] * cosine - waves[0, i] * sine
-                    if i + nearest <= border:
-                        rise = -1.0
-                    elif i + nearest >= border + 2 * fade:
-                        rise = 1.0
-                    template[nearest - fade - rows[k] + i] *= 0.5 + sign * rise
-        start = int(np.floor(borders[k, 0] + 0.5)) - fade * joined[k, 0]
-        stop = int(np.floor(borders[k, 1] + 0.5)) + (fade + 1) * joined[k, 1]
-        first, last = max(start, 0), min(stop, clean.size)
-        values = template[first - rows[k] : last - rows[k]]
-        for t in range(values.size):
-            clean[first + t] -= gain[k] * values[t]
-
-
-def _paste_numpy(clean, templates, gain, grid, block, rows, apart):
     templates *= gain[:, np.newaxis]
-    alone = np.flatnonzero(apart) + 1
+    alone = np.flatnonzero(joints.borders[:-1, 1] != joints.borders[1:, 0]) + 1
     for first, stop in pairwise([0, *alone, len(rows)]):
         part = slice(block.start + first, block.start + stop)
         begin, noise = _join(templates[first:stop], grid, part, rows[first:stop])
         start, end = max(begin, 0), min(begin + noise.size, clean.size)
         clean[start:end] -= noise[start - begin : end - begin]
+
+
+def find_joints(grid, rows, block=slice(None)):
+    """:class:`Joints` of epochs of a grid."""
+    borders = np.c_[grid.starts[block], grid.stops[block]].astype(float)
+    # what an epoch joins may belong to another grid: a pause between volumes
+    together = np.abs(borders[1:, 0] - borders[:-1, 1]) <= 0.5
+    borders[:-1, 1][together] = borders[1:, 0][together]
+    # a worker process may have got the grid read-only
+    return Joints(rows, borders, grid.joined[block].copy(), grid.fade)
 
 
 def _join(templates, grid, part, rows):

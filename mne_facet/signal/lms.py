@@ -61,9 +61,10 @@ def adaptive_filter(reference, target, order, step):
     Benesty, Duhamel (1992). A fast exact least mean square adaptive algorithm.
     IEEE Trans. Signal Process. 40, 2904-2920. https://doi.org/10.1109/78.175740
     """
-    kernel = compiled(_four_at_once, _FOUR_TYPES)
-    if kernel:
-        return _run(kernel, _COMPILED_BLOCK, reference, target, order, step)
+    kernels = compiled()
+    if kernels:
+        size = _COMPILED_BLOCK
+        return _run(kernels.adaptive_filter, size, reference, target, order, step)
     return _run(_numpy_blocks, _BLOCK, reference, target, order, step)
 
 
@@ -78,43 +79,6 @@ def _run(kernel, size, reference, target, order, step):
         d = np.r_[target[order:], filler]
         explained[order:] = kernel(r, d, np.zeros(order + 1))[:n_steps]
     return explained
-
-
-_FOUR_TYPES = "f8[::1](f8[::1],f8[::1],f8[::1])"
-
-
-def _four_at_once(r, d, weights):
-    """Blocks of four samples; the weights are kept in reverse order."""
-    n_taps = weights.size
-    y = np.empty(d.size)
-    for n in range(0, d.size, 4):
-        r0, r1 = r[n : n + n_taps], r[n + 1 : n + 1 + n_taps]
-        r2, r3 = r[n + 2 : n + 2 + n_taps], r[n + 3 : n + 3 + n_taps]
-        y0 = y1 = y2 = y3 = p10 = p20 = p30 = 0.0
-        for m in range(n_taps):
-            y0 += weights[m] * r0[m]
-            y1 += weights[m] * r1[m]
-            y2 += weights[m] * r2[m]
-            y3 += weights[m] * r3[m]
-            p10 += r1[m] * r0[m]
-            p20 += r2[m] * r0[m]
-            p30 += r3[m] * r0[m]
-        # the other products: a sample enters the sum, another leaves it
-        last = n + n_taps
-        p21 = p10 + r[last + 1] * r[last] - r[n + 1] * r[n]
-        p32 = p21 + r[last + 2] * r[last + 1] - r[n + 2] * r[n + 1]
-        p31 = p20 + r[last + 2] * r[last] - r[n + 2] * r[n]
-        e0 = d[n] - y0
-        e1 = d[n + 1] - y1 - e0 * p10
-        e2 = d[n + 2] - y2 - e0 * p20 - e1 * p21
-        e3 = d[n + 3] - y3 - e0 * p30 - e1 * p31 - e2 * p32
-        for m in range(n_taps):
-            weights[m] += e0 * r0[m] + e1 * r1[m] + e2 * r2[m] + e3 * r3[m]
-        y[n] = d[n] - e0
-        y[n + 1] = d[n + 1] - e1
-        y[n + 2] = d[n + 2] - e2
-        y[n + 3] = d[n + 3] - e3
-    return y
 
 
 def _numpy_blocks(r, d, weights):

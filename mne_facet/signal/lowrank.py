@@ -32,6 +32,7 @@ from scipy.ndimage import uniform_filter1d
 
 from .align import MARGIN, raised_cosine
 from .epochs import (
+    add_spline,
     bursts,
     clipped_samples,
     epoch_baseline,
@@ -123,7 +124,7 @@ def _spectra(epochs, layout, block):
 def _delay(spectra, delays, length):
     """Multiply spectra by ``exp(-i w d)``, in place."""
     if np.abs(delays).max() > 1e-9:
-        fine, coarse = _exponentials(delays.tobytes(), length)
+        fine, coarse = _exponentials(delays.tobytes(), length, spectra.dtype)
         for number, factor in enumerate(coarse):
             part = spectra[:, number * _FINE : (number + 1) * _FINE]
             part *= factor * fine[:, : part.shape[1]]
@@ -131,12 +132,12 @@ def _delay(spectra, delays, length):
 
 
 @lru_cache(maxsize=128)
-def _exponentials(delays, length):
+def _exponentials(delays, length, dtype):
     """Two short tables whose products are ``exp(-i w d)``; all channels use them."""
     step = -2j * np.pi / length * np.frombuffer(delays)[:, np.newaxis]
     starts = np.arange(0, length // 2 + 1, _FINE)
     coarse = np.exp(step * starts).T[:, :, np.newaxis]
-    return np.exp(step * np.arange(_FINE)), coarse
+    return np.exp(step * np.arange(_FINE)).astype(dtype), coarse.astype(dtype)
 
 
 def _band_bins(layout, band):
@@ -402,24 +403,25 @@ def _waveforms(x, grid, layout, courses, blocks, band):
     good = np.zeros(len(layout.rows), bool)
     for part in courses:
         good[part.epochs] |= part.trust > 0
-    slow, spread = epoch_baseline(x, grid, good, layout.rows, layout.length, 2)
+    slow, spline = epoch_baseline(x, grid, good, layout.rows, layout.length, 2)
     n_values = 2 * (layout.length // 2 + 1)
     coefs = [np.zeros((part.values.shape[1], n_values)) for part in courses]
     power = np.zeros((len(courses), n_values))
     for block in blocks:
         epochs = _cut(x, grid, layout, block)
-        epochs -= slow[block] @ spread
-        spectra = _spectra(epochs, layout, block).view(float)
+        add_spline(epochs, -slow[block], spline)
+        # rounding to single precision is nothing against EEG: 1e-7 of the artifact
+        spectra = _spectra(epochs.astype(np.float32), layout, block).view(np.float32)
         for number, rows in _holding(courses, block):
-            weight = courses[number].trust[rows] ** 2
+            weight = (courses[number].trust[rows] ** 2).astype(np.float32)
             lent = weight[:, np.newaxis] * courses[number].values[rows]
-            coefs[number] += lent.T @ spectra
+            coefs[number] += lent.T.astype(np.float32) @ spectra
             power[number] += weight @ spectra**2
     bins = _band_bins(layout, band)
     for number, part in enumerate(courses):
         gain = _gains(coefs[number], power[number], np.count_nonzero(part.trust), bins)
         coefs[number] *= gain.repeat(2, axis=1)
-    return coefs
+    return [each.astype(np.float32) for each in coefs]
 
 
 def _gains(coefs, power, n_epochs, bins):
@@ -443,7 +445,8 @@ def _templates(waveforms, layout, courses, block):
         for number, rows in _holding(courses, block)
     ]
     used = [waveforms[number] for number, _ in _holding(courses, block)]
-    spectra = (np.hstack(parts) @ np.vstack(used)).view(complex)
+    spectra = np.hstack(parts).astype(np.float32) @ np.vstack(used)
+    spectra = spectra.view(np.complex64)
     spectra = _delay(spectra, layout.fraction[block], layout.length)
     return fft.irfft(spectra, layout.length)
 

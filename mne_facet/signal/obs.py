@@ -97,6 +97,8 @@ def subtract_components(x, grids, taps, n_components="auto"):
     clean, counts = x.copy(), set()
     if x[0] == x[-1] and np.ptp(x) == 0:
         return clean, None
+    # in single precision, of which the offset must not take a part
+    x = (x - x.mean()).astype(np.float32)
     for grid in grids:
         for section in _sections(grid):
             counts.add(_subtract_section(clean, x, grid, section, taps, n_components))
@@ -142,7 +144,7 @@ def _blocks(n_epochs, length):
 
 
 def _filtered_epochs(x, rows, length, taps):
-    epochs = np.empty((len(rows), length))
+    epochs = np.empty((len(rows), length), x.dtype)
     for block in _blocks(len(rows), length):
         first = rows[block][0]
         part = filtered(x, first, rows[block][-1] + length, taps)
@@ -173,7 +175,7 @@ def filtered(x, start, stop, taps):
     n_parts = -(-(stop - start) // step)
     padded = gather(x, np.array([start - n_more // 2]), n_parts * step + n_more)[0]
     parts = fft.rfft(sliding_window_view(padded, n_fft)[::step])
-    parts *= fft.rfft(taps, n_fft)
+    parts *= fft.rfft(taps.astype(x.dtype), n_fft)
     return fft.irfft(parts, n_fft)[:, n_more:].ravel()[: stop - start]
 
 
@@ -181,7 +183,7 @@ def _weights(epochs, good):
     """Factors of the epochs for the basis: loud ones shall not rule it."""
     amplitude = np.sqrt(np.einsum("kj,kj->k", epochs, epochs))
     good = good & (amplitude > 0)
-    weights = good.astype(float)
+    weights = good.astype(epochs.dtype)
     if good.any():
         most = _LOUD * np.median(amplitude[good])
         weights[good] = np.minimum(1, most / amplitude[good])
@@ -201,8 +203,8 @@ def _principal(epochs, weights, n_components):
     last = len(gram) - 1
     energy, basis = eigh(gram, subset_by_index=[last - n_components + 1, last])
     energy, basis = energy[::-1], basis.T[::-1]
-    real = energy > 1e-12 * energy[0]
-    energy, basis = energy[real], np.ascontiguousarray(basis[real])
+    real = energy > 10 * np.finfo(epochs.dtype).eps * energy[0]
+    energy, basis = energy[real], np.ascontiguousarray(basis[real], epochs.dtype)
     if n_epochs < length:
         basis = (weights * basis) @ epochs
         basis /= np.linalg.norm(basis, axis=1, keepdims=True)

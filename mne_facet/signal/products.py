@@ -1,15 +1,37 @@
-"""Products of sparse averaging matrices with epochs."""
+"""Products of sparse averaging matrices with epochs, and of epochs with each other."""
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy import sparse
 
-from .compiled import READ_ONLY, compiled
+from .compiled import compiled
 
 # rows from which one call for each is quicker than one for all; with shorter ones
 # threads would hand over the interpreter lock too often
 _LONG = 2000
+
+
+class Steps(NamedTuple):
+    """Rows of an averaging matrix as differences to an earlier row.
+
+    Attributes
+    ----------
+    indptr, indices, data : array
+        Sparse rows, as in SciPy: ``W_k - W_{k - lag}``, or ``W_k`` itself.
+    goes_on : array of bool, shape (n_rows,)
+        Where it is the difference.
+    lag : int
+        Usual distance of the epochs of a row.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    data: np.ndarray
+    goes_on: np.ndarray
+    lag: int
 
 
 def split_rows(weights):
@@ -27,20 +49,16 @@ def increments(weights, restarts):
 
     Parameters
     ----------
-    weights : scipy.sparse.csr_array, shape (n_epochs, n_epochs)
+    weights : scipy.sparse.csr_array, shape (n_rows, n_epochs)
         Averaging matrix.
     restarts : sequence of int
         Rows to keep as they are, so that rounding cannot build up.
 
     Returns
     -------
-    steps : scipy.sparse.csr_array, shape (n_epochs, n_epochs)
-        ``W_k - W_{k - lag}``; ``W_k`` itself for `lag` rows from each of `restarts`,
-        and where it has no more entries than the difference.
-    goes_on : array of bool, shape (n_epochs,)
-        Where it is the difference.
-    lag : int
-        Usual distance of the epochs of a row.
+    steps : Steps
+        The differences; `lag` rows from each of `restarts` are kept as they are, and
+        those that have no more entries than the difference.
     """
     gaps = np.diff(weights.indices)
     lag = max(1, int(np.median(gaps))) if gaps.size else 1
@@ -57,15 +75,24 @@ def increments(weights, restarts):
             change = used @ change + unused @ rows[lag:]
         goes_on[start + lag : stop] = shorter
         parts += [rows[:lag], change]
-    return sparse.vstack(parts, format="csr"), goes_on, lag
+    steps = plain_steps(sparse.vstack(parts, format="csr"))
+    return steps._replace(goes_on=goes_on, lag=lag)
 
 
-def running_product(steps, goes_on, lag, windows, start, stop):
+def plain_steps(weights):
+    """:class:`Steps` of rows as they are."""
+    indptr, indices = (
+        part.astype(np.int64) for part in (weights.indptr, weights.indices)
+    )
+    return Steps(indptr, indices, weights.data, np.zeros(weights.shape[0], bool), 1)
+
+
+def running_product(steps, windows, start, stop):
     """Templates from increments, some rows of them.
 
     Parameters
     ----------
-    steps, goes_on, lag
+    steps : Steps
         As returned by :func:`increments`.
     windows : Windows
         The epochs.
@@ -77,64 +104,25 @@ def running_product(steps, goes_on, lag, windows, start, stop):
     templates : array, shape (stop - start, length)
         Rows of ``weights @ epochs``.
     """
-    indptr = steps.indptr[start : stop + 1].astype(np.int64)
+    kernels = compiled()
+    if kernels:
+        templates = np.empty((stop - start, windows.length))
+        kernels.sum_up(templates, steps, windows, start)
+        return templates
+    indptr = steps.indptr[start : stop + 1]
     entries = slice(indptr[0], indptr[-1])
-    rows = steps.data[entries], steps.indices[entries], indptr - indptr[0]
-    return _product(*rows, goes_on[start:stop], lag, windows)
-
-
-def mean_epoch(windows, which):
-    """Mean of some of the epochs."""
-    weights = np.full(which.size, 1 / which.size)
-    rows = weights, which, np.array([0, which.size])
-    return _product(*rows, np.zeros(1, bool), 1, windows)[0]
-
-
-def _product(data, sources, indptr, goes_on, lag, windows):
-    """Product of a sparse matrix with epochs, and its rows summed up."""
-    n_rows = goes_on.size
-    kernel = compiled(_sum_up, _SUM_UP_TYPES)
-    if kernel is None:
-        used, columns = np.unique(sources, return_inverse=True)
-        rows = sparse.csr_array((data, columns, indptr), (n_rows, used.size))
-        return _sum_up_numpy(rows, goes_on, lag, windows.cut(used))
-    templates = np.empty((n_rows, windows.length))
-    signals = windows.signal, windows.special
-    kernel(indptr, goes_on, windows.starts[sources], data, lag, *signals, templates)
-    return templates
-
-
-_SUM_UP_TYPES = f"(i8[::1],b1[::1],i8[::1],f8[::1],i8,{READ_ONLY},f8[:,::1],f8[:,::1])"
-
-
-def _sum_up(indptr, goes_on, starts, data, lag, signal, special, templates):
-    for k in range(len(templates)):
-        template = templates[k]
-        if goes_on[k]:
-            template[:] = templates[k - lag]
-        else:
-            template[:] = 0.0
-        for i in range(indptr[k], indptr[k + 1]):
-            weight, start = data[i], starts[i]
-            if start < 0:
-                for t in range(template.size):
-                    template[t] += weight * special[-1 - start, t]
-            else:
-                epoch = signal[start:]
-                for t in range(template.size):
-                    template[t] += weight * epoch[t]
-
-
-def _sum_up_numpy(steps, goes_on, lag, epochs):
-    templates = steps @ epochs
-    for first in range(lag):
-        rows, on = templates[first::lag], goes_on[first::lag]
-        for start, stop in pairwise([*np.flatnonzero(~on), on.size]):
+    used, columns = np.unique(steps.indices[entries], return_inverse=True)
+    rows = steps.data[entries], columns, indptr - indptr[0]
+    templates = sparse.csr_array(rows, (stop - start, used.size)) @ windows.cut(used)
+    for first in range(steps.lag):
+        rows, on = templates[first :: steps.lag], steps.goes_on[start:stop]
+        on = on[first :: steps.lag]
+        for begin, end in pairwise([*np.flatnonzero(~on), on.size]):
             if rows.shape[1] > _LONG:
-                for k in range(start + 1, stop):
+                for k in range(begin + 1, end):
                     rows[k] += rows[k - 1]
-            elif stop - start > 1:
-                np.cumsum(rows[start:stop], axis=0, out=rows[start:stop])
+            elif end - begin > 1:
+                np.cumsum(rows[begin:end], axis=0, out=rows[begin:end])
     return templates
 
 
@@ -157,3 +145,69 @@ def median_product(weights, epochs):
         One per row.
     """
     return np.array([np.median(epochs[row], axis=0) for row in split_rows(weights)])
+
+
+def difference_products(windows, templates, first, part, width):
+    """Products of epochs and templates, of differences between successive means.
+
+    Parameters
+    ----------
+    windows : Windows
+        The epochs.
+    templates : array, shape (n_rows, length)
+        Templates of some of them.
+    first : int
+        Number of the first of these epochs.
+    part : slice
+        Samples to look at.
+    width : int
+        Samples in a mean.
+
+    Returns
+    -------
+    own, fit, energy : array, shape (n_rows,)
+        ``<x', x'>``, ``<x', T'>`` and ``<T', T'>``.
+    """
+    kernels = compiled()
+    if kernels:
+        span = part.start, part.stop
+        return kernels.difference_products(windows, templates, first, *span, width)
+    epochs = windows.cut(slice(first, first + len(templates)), part)
+    one, other = (
+        _mean_differences(rows, width) for rows in (epochs, templates[:, part])
+    )
+    pairs = (one, one), (one, other), (other, other)
+    return np.array([np.einsum("kj,kj->k", *pair) for pair in pairs])
+
+
+def _mean_differences(rows, width):
+    parts = sliding_window_view(rows, width, axis=1)[:, ::width]
+    return np.diff(np.einsum("kjm->kj", parts))
+
+
+def amplitudes(own, fit, energy, good):
+    """Factors of templates by least squares, held near the median.
+
+    Parameters
+    ----------
+    own, fit, energy : array, shape (n_rows,)
+        As returned by :func:`difference_products`.
+    good : array of bool, shape (n_rows,)
+        Epochs whose factors count; the others get those of their neighbours.
+
+    Returns
+    -------
+    gain : array, shape (n_rows,)
+        ``<x', T'> / <T', T'>`` within half and twice the median; 1 where the template
+        is weak, 0 where nothing was recorded.
+    """
+    if not good.any():
+        return np.ones(good.size)
+    left = own - 2 * fit + energy
+    weak = energy < 25 * np.median(left[good])
+    gain = np.where(energy > 0, fit / np.where(energy > 0, energy, 1.0), 1.0)
+    index = np.arange(float(good.size))
+    gain = np.interp(index, index[good], gain[good])
+    center = np.median(gain)
+    gain = np.minimum(np.maximum(gain, 0.5 * center), 2 * center)
+    return np.where(own == 0, 0.0, np.where(weak, 1.0, gain))

@@ -20,36 +20,56 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from scipy import fft, sparse
+from scipy import sparse
 from scipy.ndimage import uniform_filter1d
 
-from .align import MARGIN, deblurred_spectrum, derivatives, gather, shift_powers
-from .compiled import READ_ONLY, compiled
+from .align import (
+    MARGIN,
+    ORDER,
+    deblurred_spectrum,
+    derivatives,
+    gather,
+    shift_powers,
+    spectrum,
+)
+from .compiled import compiled
 from .epochs import (
+    Spline,
     Windows,
+    add_spline,
+    add_waves,
+    as_windows,
     bursts,
     clipped_samples,
     epoch_baseline,
     epoch_windows,
+    find_joints,
     intact_epochs,
     part_ranges,
     paste,
 )
-from .products import increments, mean_epoch, median_product, running_product
+from .products import (
+    Steps,
+    amplitudes,
+    difference_products,
+    increments,
+    median_product,
+    plain_steps,
+    running_product,
+)
 
 # epochs after which the derivatives of the artifact are taken anew: clock errors drift
 _SECTION = 256
-# values in a block of epochs: 3 MB stay in cache, however long the recording
+# values in a block of templates: 3 MB stay in cache, however long the recording
 _BLOCK = 350_000
+# epochs that share a template, where it is filtered: as many as change it little
+_GROUP = 4
 # epochs whose spectra tell the noise, and harmonics over which powers are averaged
 _SPECTRA, _HARMONICS = 16, 9
-# points after which a cardinal spline, 0.27 times smaller at each, has fallen off
-_REACH = 12
 
 
 class _Epochs(NamedTuple):
-    """Epochs of one channel with margins, cut at integer samples, and their averages.
+    """Epochs of one channel with margins, cut at integer samples.
 
     Attributes
     ----------
@@ -57,26 +77,71 @@ class _Epochs(NamedTuple):
         The epochs.
     rows, fraction : array, shape (n_epochs,)
         First sample in the channel, and what rounding left of the onset.
-    body : slice
-        The usual epoch without its margins.
+    start, stop : int
+        First sample of the usual epoch without its margins, and the one after it.
     good : array of bool, shape (n_epochs,)
         Epochs that lend.
-    matrix, noise, steps
-        Averaging matrix, what it leaves of the noise power, and its
-        :func:`increments`.
-    blocks : list of slice
-        Epochs whose templates fit in cache.
     """
 
     windows: Windows
     rows: np.ndarray
     fraction: np.ndarray
-    body: slice
+    start: int
+    stop: int
     good: np.ndarray
-    matrix: sparse.csr_array
+
+
+class _Average(NamedTuple):
+    """Averages of epochs, the same for most channels.
+
+    Attributes
+    ----------
+    steps : Steps
+        Averaging matrix, one row per template.
+    borders : array of int, shape (n_blocks + 1,)
+        Rows between which templates fit in cache.
+    group : array of int, shape (n_epochs,)
+        The row for each epoch.
+    noise : array, shape (n_templates,)
+        What the average leaves of the power of noise.
+    lenders : Steps, shape (n_sections, n_epochs)
+        Averaging matrix of the mean artifact of each section of the run.
+    """
+
+    steps: Steps
+    borders: np.ndarray
+    group: np.ndarray
     noise: np.ndarray
-    steps: tuple
-    blocks: list
+    lenders: Steps
+
+
+class _Smooth(NamedTuple):
+    """What turns averages of epochs into templates.
+
+    Attributes
+    ----------
+    slow : array, shape (n_templates, n_coefs)
+        Minus the baseline of the average, coefficients of `spline`.
+    spline : Spline
+        Interpolation to samples.
+    moves : array, shape (n_epochs, order)
+        Taylor coefficients of the way from the average to the epoch; none where all
+        have the same sub-sample position.
+    waves : array, shape (n_sections, order, length)
+        Derivatives of the mean artifact of each section.
+    section : array of int, shape (n_blocks,)
+        Which of them a block takes.
+    """
+
+    slow: np.ndarray
+    spline: Spline
+    moves: np.ndarray
+    waves: np.ndarray
+    section: np.ndarray
+
+    def of_block(self, number):
+        """Derivatives for a block."""
+        return self.waves[self.section[number]]
 
 
 def subtract_templates(x, grids, weights, scale="robust", average="mean", width=1):
@@ -96,7 +161,10 @@ def subtract_templates(x, grids, weights, scale="robust", average="mean", width=
     average : "mean" | "median"
         Mean with the weights, or median of the epochs whose weight is not 0.
     width : int
-        The amplitude is taken from means over this many samples, about 2 ms.
+        The amplitude is taken from means over this many samples, about 2 ms: the
+        differences of these keep slow EEG and drift, which the template knows nothing
+        of, from being taken for artifact; the means leave it to frequencies next to
+        those of the EEG: the readout, however large, need not change as they do.
 
     Returns
     -------
@@ -104,13 +172,30 @@ def subtract_templates(x, grids, weights, scale="robust", average="mean", width=
         The channel without its artifact; samples outside the grids are identical.
     """
     clean = x.copy()
+    width = width if scale == "robust" else 0
     for grid, intact, scheme in _usable(x, grids, weights):
-        epochs = _cut(x, grid, intact, scheme)
-        baseline = epoch_baseline(x, grid, intact, epochs.rows, epochs.windows.length)
-        for block, templates in _templates(epochs, *baseline, average):
+        epochs = _cut(x, grid, intact)
+        length = epochs.windows.length
+        matrix, means = _averaging(scheme, epochs.good.tobytes(), length)
+        slow, spline = epoch_baseline(x, grid, intact, epochs.rows, length)
+        smooth = _smooth(epochs, means, slow, spline)
+        kernels = compiled()
+        if kernels and average == "mean":
+            joints = find_joints(grid, epochs.rows)
+            kernels.subtract(clean, epochs, means, smooth, joints, width)
+            continue
+        for number, block in enumerate(_blocks(means)):
+            if average == "mean":
+                templates = _mean_templates(epochs, means, smooth, block)
+                add_waves(templates, smooth.moves[block], smooth.of_block(number))
+            else:
+                waves = smooth.of_block(number)
+                templates = _median_templates(
+                    epochs, matrix[block], block, slow, spline, waves
+                )
             gain = np.ones(len(templates))
-            if scale == "robust" and epochs.good[block].any():
-                gain = _gains(epochs, block, templates, width)
+            if width:
+                gain = _gains(epochs, templates, block, width)
             paste(clean, templates, gain, grid, block, epochs.rows[block])
     return clean
 
@@ -133,22 +218,30 @@ def subtract_significant(x, grids, weights):
     """
     clean = x.copy()
     for grid, intact, scheme in _usable(x, grids, weights):
-        epochs = _cut(x, grid, intact, scheme)
-        body, windows, rows = epochs.body, epochs.windows, epochs.rows
-        slow, spread = epoch_baseline(x, grid, intact, rows, windows.length)
-        for block, templates in _templates(epochs, slow, spread):
-            if epochs.good[block].any():
-                some = np.flatnonzero(epochs.good[block])
-                some = some[:: -(-some.size // _SPECTRA)]
-                left = windows.cut(block.start + some) - templates[some]
-                _add_waves(left, -slow[block.start + some], spread)
-                share = epochs.noise[block].mean()
-                noise = _averaged_noise(templates[:, body], left[:, body], share)
-                templates[:, : body.start] -= noise[:, -body.start :]
-                templates[:, body] -= noise
-                templates[:, body.stop :] -= noise[:, : windows.length - body.stop]
-            gain = np.ones(len(templates))
-            paste(clean, templates, gain, grid, block, rows[block])
+        epochs = _cut(x, grid, intact)
+        length = epochs.windows.length
+        _, means = _averaging(scheme, epochs.good.tobytes(), length, _GROUP)
+        slow, spline = epoch_baseline(x, grid, intact, epochs.rows, length)
+        smooth = _smooth(epochs, means, slow, spline)
+        for number, rows in enumerate(_blocks(means)):
+            block = slice(*np.searchsorted(means.group, [rows.start, rows.stop]))
+            group = means.group[block] - rows.start
+            averages = _mean_templates(epochs, means, smooth, rows)
+            waves = smooth.of_block(number)
+            good = np.flatnonzero(epochs.good[block])
+            if good.size:
+                some = good[:: -(-good.size // _SPECTRA)]
+                left = epochs.windows.cut(block.start + some) - averages[group[some]]
+                add_spline(left, -slow[block.start + some], spline)
+                add_waves(left, -smooth.moves[block.start + some], waves)
+                share = means.noise[rows].mean()
+                factors, waves = _noise_share(averages, left, share), waves.copy()
+                _take_noise(averages, factors)
+                _take_noise(waves, factors)
+            moves = smooth.moves[block]
+            _paste_shared(
+                clean, averages, group, moves, waves, grid, block, epochs.rows
+            )
     return clean
 
 
@@ -162,87 +255,14 @@ def _usable(x, grids, weights):
         yield grid, intact_epochs(grid, x.size, clipped) & ~bursts(grid, ranges), scheme
 
 
-def _cut(x, grid, intact, weights):
+def _cut(x, grid, intact):
     pad = grid.fade + MARGIN
     rows = np.floor(grid.starts + 0.5).astype(int) - pad
     widths = grid.stops - grid.starts
     length = int(np.ceil(widths.max())) + 1 + 2 * pad
-    body = slice(pad, pad + round(np.median(widths)))
-    good = _lenders(grid, intact)
-    n_blocks = max(len(rows) * length // _BLOCK, len(rows) // _SECTION)
     windows = epoch_windows(x, grid, rows, length, pad)
-    fraction = grid.starts - pad - rows
-    averaging = _averaging(weights, good.tobytes(), n_blocks)
-    return _Epochs(windows, rows, fraction, body, good, *averaging)
-
-
-@lru_cache(maxsize=8)
-def _averaging(weights, good, n_blocks):
-    """What is the same for most channels: averaging matrix to blocks of epochs."""
-    matrix = weights(np.frombuffer(good, bool))
-    n_epochs = matrix.shape[0]
-    n_blocks = max(1, min(n_blocks, n_epochs // 16))
-    borders = np.linspace(0, n_epochs, n_blocks + 1).astype(int)
-    blocks = [slice(*block) for block in pairwise(borders)]
-    noise = matrix.power(2).sum(axis=1)
-    return matrix, noise, increments(matrix, borders[:-1]), blocks
-
-
-def _templates(epochs, slow, spread, average="mean"):
-    """Blocks of epochs and their templates, without the baseline `slow @ spread`."""
-    windows, n_epochs = epochs.windows, len(epochs.rows)
-    power = shift_powers(epochs.fraction)[:, 1:]
-    # the same average of the small matrices, side by side
-    small = np.hstack([slow, power])
-    n_small = small.shape[1]
-    starts = n_small * np.arange(n_epochs)
-    small = Windows(small.ravel(), np.empty((0, n_small)), starts, n_small)
-    slow_mean, power_mean = np.split(
-        running_product(*epochs.steps, small, 0, n_epochs), [slow.shape[1]], axis=1
-    )
-    moved = np.abs(power - power_mean).max() > 1e-9
-    section = -_SECTION
-    for block in epochs.blocks:
-        if moved and block.start - section >= _SECTION:
-            section, waves = block.start, _derivatives(epochs, block.start)
-        if average == "median":
-            matrix = epochs.matrix[block]
-            used = np.unique(matrix.indices)
-            aligned = windows.cut(used)
-            _add_waves(aligned, -slow[used], spread)
-            if moved:
-                aligned -= power[used] @ waves
-            templates = median_product(matrix[:, used], aligned)
-            if moved:
-                templates += power[block] @ waves
-        else:
-            templates = running_product(*epochs.steps, windows, block.start, block.stop)
-            _add_waves(templates, -slow_mean[block], spread)
-            if moved:
-                templates += (power - power_mean)[block] @ waves
-        yield block, templates
-
-
-def _add_waves(rows, coefs, spread):
-    """Add ``coefs @ spread`` to rows; a spline is nothing some points further on."""
-    n_points, length = spread.shape
-    spacing = (length - 1) / (n_points - 1)
-    width = int(_REACH * spacing)
-    for start in range(0, length, width):
-        part = slice(start, start + width)
-        first = max(0, int(start / spacing) - _REACH)
-        near = slice(first, int(part.stop / spacing) + _REACH + 2)
-        rows[:, part] += coefs[:, near] @ spread[near, part]
-
-
-def _derivatives(epochs, start):
-    """Time derivatives of the mean artifact, of epochs that lend in a section."""
-    good = np.flatnonzero(epochs.good)
-    inside = (good >= start) & (good < start + _SECTION)
-    good = good[inside] if inside.any() else good
-    mean = mean_epoch(epochs.windows, good)
-    common = deblurred_spectrum(mean, epochs.fraction[good])
-    return derivatives(*common, mean.size)[1:]
+    fraction, stop = grid.starts - pad - rows, pad + round(np.median(widths))
+    return _Epochs(windows, rows, fraction, pad, stop, _lenders(grid, intact))
 
 
 def _lenders(grid, intact):
@@ -254,85 +274,135 @@ def _lenders(grid, intact):
     return np.ones(len(intact), bool)
 
 
-def _gains(epochs, block, templates, width):
-    """Amplitude factors ``<x', T'> / <T', T'>`` of differences of short means.
-
-    The differences keep slow EEG and drift, which the template knows nothing of, from
-    being taken for artifact; the means leave the factor to frequencies next to those
-    of the EEG: the readout, however large, need not change as they do.
-    """
-    own, fit, energy = _difference_products(epochs, block, templates, width)
-    left, good = own - 2 * fit + energy, epochs.good[block]
-    weak = energy < 25 * np.median(left[good])
-    gain = np.divide(fit, energy, out=np.ones_like(fit), where=energy > 0)
-    if not good.all():
-        index = np.arange(good.size)
-        gain = np.interp(index, index[good], gain[good])
-    center = np.median(gain)
-    gain = np.where(weak, 1.0, np.clip(gain, 0.5 * center, 2 * center))
-    return np.where(own == 0, 0.0, gain)  # constant: nothing was recorded
+@lru_cache(maxsize=8)
+def _averaging(weights, good, length, size=1):
+    """Averaging matrix and :class:`_Average`, `size` epochs with the same template."""
+    matrix = weights(np.frombuffer(good, bool))
+    n_epochs = matrix.shape[0]
+    group = np.arange(n_epochs) // min(size, max(1, n_epochs // 16))
+    matrix, group = _grouped(matrix, group)
+    n_rows = matrix.shape[0]
+    n_blocks = max(n_rows * length // _BLOCK, n_epochs // _SECTION)
+    n_blocks = max(1, min(n_blocks, n_rows // 16))
+    borders = np.linspace(0, n_rows, n_blocks + 1).astype(int)
+    noise = matrix.power(2).sum(axis=1)
+    steps = increments(matrix, borders[:-1])
+    lenders = plain_steps(_section_means(np.frombuffer(good, bool)))
+    return matrix, _Average(steps, borders, group, noise, lenders)
 
 
-def _difference_products(epochs, block, templates, width):
-    """``<x', x'>``, ``<x', T'>``, ``<T', T'>`` of differences of successive means."""
-    body, windows = epochs.body, epochs.windows
-    kernel = compiled(_sum_products, _SUM_PRODUCTS_TYPES)
-    if kernel is None:
-        return _sum_products_numpy(windows.cut(block, body), templates[:, body], width)
-    products = np.zeros((3, len(templates)))
-    starts, span = windows.starts[block], (body.start, body.stop)
-    kernel(windows.signal, windows.special, starts, templates, *span, width, products)
-    return products
+def _grouped(matrix, group):
+    """One row for each group of epochs, without these epochs themselves."""
+    n_epochs = len(group)
+    if group[-1] == n_epochs - 1:
+        return matrix, group
+    members = sparse.csr_array((np.ones(n_epochs), (group, np.arange(n_epochs))))
+    rows = (members @ matrix).tocoo()
+    rows.data[group[rows.col] == rows.row] = 0
+    total = rows.sum(axis=1)
+    if total.min() <= 0:  # nothing but the epochs themselves
+        return matrix, np.arange(n_epochs)
+    rows = sparse.csr_array(sparse.diags_array(1 / total) @ rows)
+    rows.eliminate_zeros()
+    return rows, group
 
 
-_SUM_PRODUCTS_TYPES = f"({READ_ONLY},f8[:,::1],i8[::1],f8[:,::1],i8,i8,i8,f8[:,::1])"
+def _section_means(good):
+    """Averaging matrix of the lenders of a section; of all where it has none."""
+    n_sections = max(1, good.size // _SECTION)
+    number = np.minimum(np.arange(good.size) // _SECTION, n_sections - 1)
+    inside = number == np.arange(n_sections)[:, np.newaxis]
+    lenders = good & (inside | ~(good & inside).any(axis=1, keepdims=True))
+    return sparse.csr_array(lenders / lenders.sum(axis=1, keepdims=True))
 
 
-def _sum_products(signal, special, starts, templates, start, stop, width, products):
-    for k in range(len(templates)):
-        epoch, template = signal[starts[k] :], templates[k]
-        if starts[k] < 0:
-            epoch = special[-1 - starts[k]]
-        before = other_before = 0.0
-        for first in range(start, stop - width + 1, width):
-            mean = other_mean = 0.0
-            for t in range(first, first + width):
-                mean += epoch[t]
-                other_mean += template[t]
-            if first > start:
-                difference, other_difference = mean - before, other_mean - other_before
-                products[0, k] += difference * difference
-                products[1, k] += difference * other_difference
-                products[2, k] += other_difference * other_difference
-            before, other_before = mean, other_mean
+def _smooth(epochs, means, slow, spline):
+    power = shift_powers(epochs.fraction, ORDER + 2)
+    n_templates, n_sections = len(means.noise), len(means.lenders.goes_on)
+    # the same average of the small matrices, side by side
+    small = as_windows(np.hstack([slow, power[:, 1:ORDER]]))
+    average = running_product(means.steps, small, 0, n_templates)
+    slow, average = np.split(average, [slow.shape[1]], axis=1)
+    moves = power[:, 1:ORDER] - average[means.group]
+    if np.abs(moves).max() > 1e-9:
+        artifact, power = (
+            running_product(means.lenders, windows, 0, n_sections)
+            for windows in (epochs.windows, as_windows(power))
+        )
+        spectra = deblurred_spectrum(artifact, power)
+        waves = derivatives(*spectra, epochs.windows.length)[:, 1:]
+        waves = np.ascontiguousarray(waves)
+    else:
+        moves, waves = moves[:, :0], np.zeros((n_sections, 0, 0))
+    first = np.searchsorted(means.group, means.borders[:-1])
+    section = np.minimum(first // _SECTION, n_sections - 1)
+    return _Smooth(-slow, spline, np.ascontiguousarray(moves), waves, section)
 
 
-def _sum_products_numpy(one, other, width):
-    one, other = (_mean_differences(rows, width) for rows in (one, other))
-    pairs = (one, one), (one, other), (other, other)
-    return np.array([np.einsum("kj,kj->k", *pair) for pair in pairs])
+def _blocks(means):
+    return [slice(*borders) for borders in pairwise(means.borders)]
 
 
-def _mean_differences(rows, width):
-    """Differences between means of successive `width` samples."""
-    parts = sliding_window_view(rows, width, axis=1)[:, ::width]
-    return np.diff(np.einsum("kjm->kj", parts))
+def _mean_templates(epochs, means, smooth, block):
+    """Averages without their baseline."""
+    windows = epochs.windows
+    templates = running_product(means.steps, windows, block.start, block.stop)
+    add_spline(templates, smooth.slow[block], smooth.spline)
+    return templates
 
 
-def _averaged_noise(templates, left, share):
-    """What of templates is no more than the noise of averaging.
+def _median_templates(epochs, matrix, block, slow, spline, waves):
+    """Medians, which are not linear: of epochs without baseline and fraction."""
+    power = shift_powers(epochs.fraction)[:, 1 : 1 + len(waves)]
+    used = np.unique(matrix.indices)
+    aligned = epochs.windows.cut(used)
+    add_spline(aligned, -slow[used], spline)
+    add_waves(aligned, -power[used], waves)
+    templates = median_product(matrix[:, used], aligned)
+    add_waves(templates, power[block], waves)
+    return templates
+
+
+def _gains(epochs, templates, block, width):
+    part = slice(epochs.start, epochs.stop)
+    found = difference_products(epochs.windows, templates, block.start, part, width)
+    return amplitudes(*found, epochs.good[block])
+
+
+def _noise_share(templates, left, share):
+    """What of each frequency of templates is no more than the noise of averaging.
 
     An average holds what is common to the epochs, and `share` of the power of what is
     not. With ``P = mean |T_k|^2`` and ``N = mean |X_k - T_k|^2 share / (1 + share)``
     around each harmonic, Wiener's filter leaves ``1 - N / P`` of it. This one takes
     1.5 N, so that less than 1 % of the power of mere noise is left.
     """
-    coefs = fft.rfft(templates)
-    noise = share / (1 + share) * _mean_power(fft.rfft(left))
-    power = _mean_power(coefs)
+    some = templates[:: -(-len(templates) // _SPECTRA)]
+    power, other = (_mean_power(spectrum(rows)[0]) for rows in (some, left))
+    noise = share / (1 + share) * other
     ratio = np.divide(noise, power, out=np.ones_like(noise), where=power > 0)
-    coefs *= np.minimum(1, 1.5 * ratio)
-    return fft.irfft(coefs, templates.shape[1])
+    return np.minimum(1, 1.5 * ratio)
+
+
+def _take_noise(rows, factors):
+    """Multiply each frequency of rows by what the factors leave of it, in place."""
+    # few at a time: memory that is used again need not be found
+    for first in range(0, len(rows), 8):
+        part = rows[first : first + 8]
+        coefs, omega = spectrum(part)
+        part -= derivatives(coefs * factors, omega, part.shape[1], order=1)[:, 0]
+
+
+def _paste_shared(clean, averages, group, moves, waves, grid, block, rows):
+    """Subtract from each epoch the average of its group, moved to its position."""
+    joints = find_joints(grid, rows[block], block)
+    kernels = compiled()
+    if kernels:
+        kernels.paste_shared(clean, averages, group, moves, waves, joints)
+        return
+    templates = averages[group]
+    add_waves(templates, moves, waves)
+    paste(clean, templates, np.ones(len(templates)), grid, block, rows[block])
 
 
 def _mean_power(coefs):

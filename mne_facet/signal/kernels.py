@@ -1,0 +1,211 @@
+"""Loops over samples in machine code, each with a twin in NumPy where it is called.
+
+They run without the interpreter's lock. A thread that needs the lock between two loops
+may wait longer for it than the loops take, so :func:`subtract` does all the epochs of
+a channel in one call.
+"""
+
+import numpy as np
+from numba import njit
+
+from . import products
+
+# sums in any order, but NaN and Inf stay what they are
+_compile = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+
+_amplitudes = _compile(products.amplitudes)
+
+
+@_compile
+def _cut(windows, which):
+    start = windows.starts[which]
+    if start < 0:
+        return windows.special[-1 - start]
+    return windows.signal[start : start + windows.length]
+
+
+@_compile
+def sum_up(templates, steps, windows, first):
+    """Rows of an averaging matrix times epochs; see `products.running_product`."""
+    for k in range(len(templates)):
+        template = templates[k]
+        if steps.goes_on[first + k]:
+            template[:] = templates[k - steps.lag]
+        else:
+            template[:] = 0.0
+        begin, end = steps.indptr[first + k], steps.indptr[first + k + 1]
+        for i in range(begin, end - 1, 2):
+            weight, epoch = steps.data[i], _cut(windows, steps.indices[i])
+            other_weight = steps.data[i + 1]
+            other = _cut(windows, steps.indices[i + 1])
+            for t in range(template.size):
+                template[t] += weight * epoch[t] + other_weight * other[t]
+        if (end - begin) % 2:
+            weight = steps.data[end - 1]
+            epoch = _cut(windows, steps.indices[end - 1])
+            for t in range(template.size):
+                template[t] += weight * epoch[t]
+
+
+@_compile
+def add_spline(rows, coefs, spline):
+    """Add a spline to each row; see `epochs.add_spline`."""
+    borders, basis = spline.borders, spline.basis
+    for k in range(len(rows)):
+        row = rows[k]
+        for j in range(len(borders) - 1):
+            c0, c1, c2, c3 = (
+                coefs[k, j],
+                coefs[k, j + 1],
+                coefs[k, j + 2],
+                coefs[k, j + 3],
+            )
+            for t in range(borders[j], borders[j + 1]):
+                row[t] += (
+                    c0 * basis[0, t]
+                    + c1 * basis[1, t]
+                    + c2 * basis[2, t]
+                    + c3 * basis[3, t]
+                )
+
+
+@_compile
+def add_waves(rows, coefs, waves):
+    """``rows += coefs @ waves``, three waves at a time, in parts that stay in cache."""
+    length = rows.shape[1]
+    for first in range(0, length, 512):
+        last = min(first + 512, length)
+        for k in range(len(rows)):
+            row = rows[k]
+            for p in range(0, len(waves) - 2, 3):
+                c0, c1, c2 = coefs[k, p], coefs[k, p + 1], coefs[k, p + 2]
+                for t in range(first, last):
+                    row[t] += (
+                        c0 * waves[p, t] + c1 * waves[p + 1, t] + c2 * waves[p + 2, t]
+                    )
+            for p in range(len(waves) // 3 * 3, len(waves)):
+                for t in range(first, last):
+                    row[t] += coefs[k, p] * waves[p, t]
+
+
+@_compile
+def difference_products(windows, templates, first, start, stop, width):
+    """Products of differences of means; see `products.difference_products`."""
+    found = np.zeros((3, len(templates)))
+    for k in range(len(templates)):
+        epoch, template = _cut(windows, first + k), templates[k]
+        own = fit = energy = before = other_before = 0.0
+        for part in range(start, stop - width + 1, width):
+            mean = other_mean = 0.0
+            for t in range(part, part + width):
+                mean += epoch[t]
+                other_mean += template[t]
+            if part > start:
+                difference, other_difference = mean - before, other_mean - other_before
+                own += difference * difference
+                fit += difference * other_difference
+                energy += other_difference * other_difference
+            before, other_before = mean, other_mean
+        found[0, k], found[1, k], found[2, k] = own, fit, energy
+    return found
+
+
+@_compile
+def paste(clean, templates, gain, joints, first):
+    """Subtract cross-faded templates; see `epochs.paste`."""
+    fade = joints.fade
+    step = np.pi / (2 * fade)
+    turns = step * np.arange(-fade, fade + 1)
+    cosines, sines = np.cos(turns), np.sin(turns)
+    for k in range(len(templates)):
+        template, begin = templates[k], joints.rows[first + k]
+        joined, borders = joints.joined[first + k], joints.borders[first + k]
+        for side in range(2):
+            if joined[side]:
+                # rise or fall around the border, half a cosine
+                border = borders[side]
+                nearest = int(np.floor(border + 0.5))
+                angle = step * (border - nearest)
+                sine, cosine = np.sin(angle), np.cos(angle)
+                sign = 0.5 - side
+                for i in range(2 * fade + 1):
+                    # sine of step * (sample - border), from -90 to 90 degrees
+                    rise = sines[i] * cosine - cosines[i] * sine
+                    if i + nearest <= border:
+                        rise = -1.0
+                    elif i + nearest >= border + 2 * fade:
+                        rise = 1.0
+                    template[nearest - fade - begin + i] *= 0.5 + sign * rise
+        start = int(np.floor(joints.borders[first + k, 0] + 0.5)) - fade * joined[0]
+        stop = (
+            int(np.floor(joints.borders[first + k, 1] + 0.5)) + (fade + 1) * joined[1]
+        )
+        start, stop = max(start, 0), min(stop, clean.size)
+        for t in range(stop - start):
+            clean[start + t] -= gain[k] * template[start - begin + t]
+
+
+@_compile
+def paste_shared(clean, averages, group, moves, waves, joints):
+    """Subtract averages that epochs share; see `template.subtract_significant`."""
+    template, gain = np.empty((1, averages.shape[1])), np.ones(1)
+    for k in range(len(group)):
+        template[0] = averages[group[k]]
+        add_waves(template, moves[k : k + 1], waves)
+        paste(clean, template, gain, joints, k)
+
+
+@_compile
+def subtract(clean, epochs, means, smooth, joints, width):
+    """Subtract the templates of all epochs; see `template.subtract_templates`."""
+    borders = means.borders
+    templates = np.empty((np.diff(borders).max(), epochs.windows.length))
+    for number in range(len(borders) - 1):
+        start, stop = borders[number], borders[number + 1]
+        block, good = templates[: stop - start], epochs.good[start:stop]
+        sum_up(block, means.steps, epochs.windows, start)
+        add_spline(block, smooth.slow[start:stop], smooth.spline)
+        waves = smooth.waves[smooth.section[number]]
+        add_waves(block, smooth.moves[start:stop], waves)
+        gain = np.ones(len(block))
+        if width > 0:
+            found = difference_products(
+                epochs.windows, block, start, epochs.start, epochs.stop, width
+            )
+            gain = _amplitudes(found[0], found[1], found[2], good)
+        paste(clean, block, gain, joints, start)
+
+
+@_compile
+def adaptive_filter(r, d, weights):
+    """Blocks of four samples; the weights are kept in reverse order."""
+    n_taps = weights.size
+    y = np.empty(d.size)
+    for n in range(0, d.size, 4):
+        r0, r1 = r[n : n + n_taps], r[n + 1 : n + 1 + n_taps]
+        r2, r3 = r[n + 2 : n + 2 + n_taps], r[n + 3 : n + 3 + n_taps]
+        y0 = y1 = y2 = y3 = p10 = p20 = p30 = 0.0
+        for m in range(n_taps):
+            y0 += weights[m] * r0[m]
+            y1 += weights[m] * r1[m]
+            y2 += weights[m] * r2[m]
+            y3 += weights[m] * r3[m]
+            p10 += r1[m] * r0[m]
+            p20 += r2[m] * r0[m]
+            p30 += r3[m] * r0[m]
+        # the other products: a sample enters the sum, another leaves it
+        last = n + n_taps
+        p21 = p10 + r[last + 1] * r[last] - r[n + 1] * r[n]
+        p32 = p21 + r[last + 2] * r[last + 1] - r[n + 2] * r[n + 1]
+        p31 = p20 + r[last + 2] * r[last] - r[n + 2] * r[n]
+        e0 = d[n] - y0
+        e1 = d[n + 1] - y1 - e0 * p10
+        e2 = d[n + 2] - y2 - e0 * p20 - e1 * p21
+        e3 = d[n + 3] - y3 - e0 * p30 - e1 * p31 - e2 * p32
+        for m in range(n_taps):
+            weights[m] += e0 * r0[m] + e1 * r1[m] + e2 * r2[m] + e3 * r3[m]
+        y[n] = d[n] - e0
+        y[n + 1] = d[n + 1] - e1
+        y[n + 2] = d[n + 2] - e2
+        y[n + 3] = d[n + 3] - e3
+    return y
