@@ -28,8 +28,8 @@ from scipy.optimize import minimize_scalar
 from .align import gather
 from .epochs import paste
 
-# values in a block of epochs: 3 MB stay in cache, however long the recording
-_BLOCK = 130_000
+# values in a block of epochs: 1 MB stays in cache, however long the recording
+_BLOCK = 300_000
 # values in a section with its own basis, and its epochs at least
 _SECTION = 1_000_000
 _SECTION_EPOCHS = 300

@@ -438,7 +438,7 @@ def template_error(clean, onsets, period, epoch, width):
     period, epoch : float
         Length of a volume, and of the epochs that were averaged, in samples.
     width : int
-        The signal is smoothed over this many samples first.
+        The signal is smoothed over this many samples first, 2 or more.
 
     Returns
     -------
@@ -447,7 +447,8 @@ def template_error(clean, onsets, period, epoch, width):
         the signal minus its moving average over one epoch.
     """
     step = max(1, width // 2)
-    coarse = uniform_filter1d(clean, width)[::step]
+    means = clean[: clean.size // step * step].reshape(-1, step).mean(axis=1)
+    coarse = uniform_filter1d(means, 2)
     fast = coarse - uniform_filter1d(coarse, max(1, round(epoch / step)))
     length = int(period / step)
     starts = np.floor(onsets / step + 0.5).astype(int)
