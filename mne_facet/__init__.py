@@ -13,8 +13,9 @@ from .gradient import AAS, VolumeArtifact
 from .lowrank import LowRank
 from .motion import add_motion, read_motion
 from .physio import add_beats, read_physio_beats
-from .pulse import PulseAAS, PulseOBS, ReferenceRegression
+from .pulse import PulseAAS, PulseOBS
 from .recipes import recipe
+from .references import ReferenceRegression
 from .report import add_to_report, plot_comparison
 from .residual import ANC, OBS
 from .score import correction_score, split_raw

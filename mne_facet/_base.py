@@ -15,6 +15,8 @@ from mne.utils import logger
 from sklearn.base import BaseEstimator, TransformerMixin
 from threadpoolctl import ThreadpoolController
 
+# where there is a pulse artifact
+BRAIN = ("eeg", "eog")
 # seconds of work below which starting workers is not worth it
 _WORTHWHILE = 0.2
 
@@ -283,6 +285,12 @@ def pick_channels(raw, picks=None, *, name, kinds=("eeg", "eog", "ecg", "emg")):
             "with picks=."
         )
     return found
+
+
+def without_bads(raw, picks):
+    """Channels not marked bad; all if there are no others."""
+    good = [p for p in picks if raw.ch_names[p] not in raw.info["bads"]]
+    return np.array(good or picks)
 
 
 def check_data(raw, picks, *, name):

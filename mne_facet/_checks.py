@@ -40,3 +40,8 @@ def report_missing(error, on_missing):
         logger.info(message)
     else:
         mne.utils.warn(message, ignore_namespaces=("mne", "mne_facet"))
+
+
+def check_cutoff(l_freq):
+    if l_freq is not None:
+        check_range("l_freq", l_freq, 0.01, 5)

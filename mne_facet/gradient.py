@@ -168,7 +168,7 @@ class AAS(ChannelTransformer):
     >>> clean = pipeline.fit_transform(raw)
     """
 
-    _ns_per_sample = 90.0
+    _ns_per_sample = 50.0
     _n_arrays = 4.0
     _n_arrays_to_plan = 8.0
 
@@ -364,11 +364,12 @@ class VolumeArtifact(ChannelTransformer):
 
     Notes
     -----
-    The template ``T_k`` of volume ``k`` is the mean of `window` others. Each of its
-    harmonics is multiplied by ``max(0, 1 - 1.5 N / P)``, almost Wiener's filter: ``P``
-    is its power, ``N`` what the mean of so many volumes has by chance, known from how
-    much the volumes differ from their templates; both averaged over nine harmonics.
-    Where there is no artifact, less than 1 % of that noise passes.
+    The template ``T`` of four successive volumes is the mean of `window` others around
+    them; fewer than 32 volumes have one each. Each of its frequencies is multiplied by
+    ``max(0, 1 - 1.5 N / P)``, almost Wiener's filter: ``P`` is its power, ``N`` what
+    the mean of so many volumes has by chance, known from how much the volumes differ
+    from their templates; both averaged over nine harmonics of the volume rate. Where
+    there is no artifact, less than 1 % of that noise passes.
 
     Examples
     --------
@@ -381,7 +382,7 @@ class VolumeArtifact(ChannelTransformer):
     >>> clean = pipeline.fit_transform(raw)
     """
 
-    _ns_per_sample = 60.0
+    _ns_per_sample = 30.0
 
     _plan_needs_data = False
 

@@ -120,7 +120,7 @@ class LowRank(ChannelTransformer):
     >>> clean = pipeline.fit_transform(raw)
     """
 
-    _ns_per_sample = 50.0
+    _ns_per_sample = 25.0
     _n_arrays = 6.0
     _n_arrays_to_plan = 30.0
 

@@ -6,7 +6,8 @@ from .beats import RPeakDetector
 from .filters import Filter
 from .gradient import AAS, VolumeArtifact
 from .lowrank import LowRank
-from .pulse import PulseOBS, ReferenceRegression
+from .pulse import PulseOBS
+from .references import ReferenceRegression
 from .residual import ANC, OBS
 from .triggers import TriggerAligner, TriggerDetector
 

@@ -103,7 +103,7 @@ class OBS(ChannelTransformer):
     """
 
     _plan_needs_data = False
-    _ns_per_sample = 40.0
+    _ns_per_sample = 20.0
 
     def __init__(
         self,
@@ -255,7 +255,7 @@ class ANC(ChannelTransformer):
     >>> clean = pipeline.fit_transform(raw)
     """
 
-    _ns_per_sample = 60.0
+    _ns_per_sample = 40.0
     _n_arrays = 12.0
 
     def __init__(

@@ -21,6 +21,7 @@ LAYERS = [
         "residual",
         "lowrank",
         "pulse",
+        "references",
         "filters",
         "blockwise",
         "metrics",

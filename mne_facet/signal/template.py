@@ -185,14 +185,13 @@ def subtract_templates(x, grids, weights, scale="robust", average="mean", width=
             kernels.subtract(clean, epochs, means, smooth, joints, width)
             continue
         for number, block in enumerate(_blocks(means)):
+            waves = smooth.of_block(number)
             if average == "mean":
                 templates = _mean_templates(epochs, means, smooth, block)
-                add_waves(templates, smooth.moves[block], smooth.of_block(number))
+                add_waves(templates, smooth.moves[block], waves)
             else:
-                waves = smooth.of_block(number)
-                templates = _median_templates(
-                    epochs, matrix[block], block, slow, spline, waves
-                )
+                rows = matrix[block]
+                templates = _median_templates(epochs, rows, block, slow, spline, waves)
             gain = np.ones(len(templates))
             if width:
                 gain = _gains(epochs, templates, block, width)
