@@ -152,12 +152,11 @@ def intact_epochs(grid, n_times, clipped):
 
 def part_ranges(x):
     """Lowest and highest values of successive parts of a channel."""
-    whole = x.size // _PART * _PART
-    parts, rest = x[:whole].reshape(-1, _PART), x[whole:]
-    lows, highs = parts.min(axis=1), parts.max(axis=1)
-    if rest.size:
-        lows, highs = np.r_[lows, rest.min()], np.r_[highs, rest.max()]
-    return lows, highs
+    kernels = compiled()
+    if kernels:
+        return kernels.ranges(x, _PART)
+    starts = np.arange(0, x.size, _PART)
+    return np.minimum.reduceat(x, starts), np.maximum.reduceat(x, starts)
 
 
 def clipped_samples(x, ranges):

@@ -2,7 +2,8 @@
 
 They run without the interpreter's lock. A thread that needs the lock between two loops
 may wait longer for it than the loops take, so :func:`subtract` does all the epochs of
-a channel in one call.
+a channel in one call. Arrays are cut before the inner loops: with an offset to each
+index, which might be negative, these take twice as long.
 """
 
 import numpy as np
@@ -14,6 +15,19 @@ from . import products
 _compile = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 
 _amplitudes = _compile(products.amplitudes)
+
+
+@_compile
+def ranges(x, size):
+    """Lowest and highest values of parts; see `epochs.part_ranges`."""
+    found = np.empty((2, -(-x.size // size)))
+    for k in range(found.shape[1]):
+        part = x[k * size : (k + 1) * size]
+        low = high = part[0]
+        for t in range(part.size):
+            low, high = min(low, part[t]), max(high, part[t])
+        found[0, k], found[1, k] = low, high
+    return found
 
 
 @_compile
@@ -50,42 +64,34 @@ def sum_up(templates, steps, windows, first):
 @_compile
 def add_spline(rows, coefs, spline):
     """Add a spline to each row; see `epochs.add_spline`."""
-    borders, basis = spline.borders, spline.basis
-    for k in range(len(rows)):
-        row = rows[k]
-        for j in range(len(borders) - 1):
-            c0, c1, c2, c3 = (
-                coefs[k, j],
-                coefs[k, j + 1],
-                coefs[k, j + 2],
-                coefs[k, j + 3],
-            )
-            for t in range(borders[j], borders[j + 1]):
-                row[t] += (
-                    c0 * basis[0, t]
-                    + c1 * basis[1, t]
-                    + c2 * basis[2, t]
-                    + c3 * basis[3, t]
-                )
+    for j in range(len(spline.borders) - 1):
+        start, stop = spline.borders[j], spline.borders[j + 1]
+        b0, b1 = spline.basis[0, start:stop], spline.basis[1, start:stop]
+        b2, b3 = spline.basis[2, start:stop], spline.basis[3, start:stop]
+        for k in range(len(rows)):
+            row, c = rows[k, start:stop], coefs[k, j : j + 4]
+            for t in range(row.size):
+                row[t] += c[0] * b0[t] + c[1] * b1[t] + c[2] * b2[t] + c[3] * b3[t]
 
 
 @_compile
 def add_waves(rows, coefs, waves):
     """``rows += coefs @ waves``, three waves at a time, in parts that stay in cache."""
-    length = rows.shape[1]
-    for first in range(0, length, 512):
-        last = min(first + 512, length)
+    n_waves, length = waves.shape
+    for start in range(0, length, 256):
         for k in range(len(rows)):
-            row = rows[k]
-            for p in range(0, len(waves) - 2, 3):
+            row = rows[k, start : start + 256]
+            for p in range(0, n_waves - 2, 3):
                 c0, c1, c2 = coefs[k, p], coefs[k, p + 1], coefs[k, p + 2]
-                for t in range(first, last):
-                    row[t] += (
-                        c0 * waves[p, t] + c1 * waves[p + 1, t] + c2 * waves[p + 2, t]
-                    )
-            for p in range(len(waves) // 3 * 3, len(waves)):
-                for t in range(first, last):
-                    row[t] += coefs[k, p] * waves[p, t]
+                w0 = waves[p, start : start + 256]
+                w1 = waves[p + 1, start : start + 256]
+                w2 = waves[p + 2, start : start + 256]
+                for t in range(row.size):
+                    row[t] += c0 * w0[t] + c1 * w1[t] + c2 * w2[t]
+            for p in range(n_waves // 3 * 3, n_waves):
+                wave = waves[p, start : start + 256]
+                for t in range(row.size):
+                    row[t] += coefs[k, p] * wave[t]
 
 
 @_compile
@@ -93,14 +99,16 @@ def difference_products(windows, templates, first, start, stop, width):
     """Products of differences of means; see `products.difference_products`."""
     found = np.zeros((3, len(templates)))
     for k in range(len(templates)):
-        epoch, template = _cut(windows, first + k), templates[k]
+        epoch, template = _cut(windows, first + k)[start:stop], templates[k, start:stop]
         own = fit = energy = before = other_before = 0.0
-        for part in range(start, stop - width + 1, width):
+        for part in range(epoch.size // width):
+            one = epoch[part * width : (part + 1) * width]
+            other = template[part * width : (part + 1) * width]
             mean = other_mean = 0.0
-            for t in range(part, part + width):
-                mean += epoch[t]
-                other_mean += template[t]
-            if part > start:
+            for t in range(width):
+                mean += one[t]
+                other_mean += other[t]
+            if part > 0:
                 difference, other_difference = mean - before, other_mean - other_before
                 own += difference * difference
                 fit += difference * other_difference
@@ -140,9 +148,11 @@ def paste(clean, templates, gain, joints, first):
         stop = (
             int(np.floor(joints.borders[first + k, 1] + 0.5)) + (fade + 1) * joined[1]
         )
-        start, stop = max(start, 0), min(stop, clean.size)
-        for t in range(stop - start):
-            clean[start + t] -= gain[k] * template[start - begin + t]
+        start = max(start, 0)
+        stop = max(start, min(stop, clean.size))
+        values, left = template[start - begin : stop - begin], clean[start:stop]
+        for t in range(values.size):
+            left[t] -= gain[k] * values[t]
 
 
 @_compile
