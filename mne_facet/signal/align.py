@@ -5,6 +5,8 @@ series ``R(j - d) = sum_p c_p(d) R^(p)(j)`` with ``c_p(d) = (-d)^p / p!``. With
 ``|d| <= 0.5`` ten terms leave less than 3e-6 of the amplitude at 0.8 of Nyquist.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft
@@ -83,9 +85,20 @@ def derivatives(coefs, omega, n_times, order=ORDER):
     stack : array, shape (..., order, n_times)
         ``R^(p)(j) = irfft((i omega)^p coefs)``; valid on the body only.
     """
-    n_fft = 2 * (omega.size - 1) if np.isclose(omega[-1], np.pi) else 2 * omega.size - 1
-    powers = (1j * omega) ** np.arange(order)[:, np.newaxis]
-    return fft.irfft(powers * coefs[..., np.newaxis, :], n_fft)[..., :n_times]
+    n_fft = _fft_length(omega)
+    spectra = _frequency_powers(n_fft, order) * coefs[..., np.newaxis, :]
+    return fft.irfft(spectra, n_fft)[..., :n_times]
+
+
+def _fft_length(omega):
+    return 2 * (omega.size - 1) if np.isclose(omega[-1], np.pi) else 2 * omega.size - 1
+
+
+@lru_cache(maxsize=8)
+def _frequency_powers(n_fft, order):
+    """``(i omega)^p``, the same for all channels."""
+    omega = 2 * np.pi * np.arange(n_fft // 2 + 1) / n_fft
+    return (1j * omega) ** np.arange(order)[:, np.newaxis]
 
 
 def gather(x, starts, length):
@@ -138,7 +151,7 @@ def deblurred_spectrum(mean, power, margin=MARGIN):
     """
     coefs, omega = spectrum(mean - mean.mean(axis=-1, keepdims=True), margin)
     # the power series of the exponential, averaged
-    blur = power @ (1j * omega) ** np.arange(power.shape[-1])[:, np.newaxis]
+    blur = power @ _frequency_powers(_fft_length(omega), power.shape[-1])
     known = np.abs(blur) > 0.2
     return np.divide(coefs, blur, out=np.zeros_like(coefs), where=known), omega
 
