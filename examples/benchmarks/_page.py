@@ -147,38 +147,37 @@ def _cost(part, folder, file="cost.svg"):
 
 
 def _draw_cost(found, slopes, path):
-    """One scale beside the other, exponents at the ends of the lines."""
+    """One scale beside the other, exponents below the lines in their colors."""
     fig, axes = plt.subplots(
         1,
         len(found),
-        figsize=(8, 4.5),
+        figsize=(8, 5),
         sharey=True,
         layout="constrained",
         squeeze=False,
     )
     for axis, (scale, methods) in zip(axes[0], found.items(), strict=True):
-        ends = {}
         for name, rows in methods.items():
             color, marker = STYLE[name]
             x, y = np.transpose([(row["value"], row["seconds"]) for row in rows])
             axis.loglog(x, y, marker, ls="-", color=color, ms=4)
-            if slopes[name][scale] is not None:
-                ends[name] = x[-1], np.log10(y[-1])
-        lowest = -np.inf
-        for name, (x, y) in sorted(ends.items(), key=lambda item: item[1][1]):
-            lowest = max(y, lowest + 0.16)
-            axis.annotate(
-                f"{slopes[name][scale]:.2f}",
-                (x, 10**lowest),
-                (7, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-                color=STYLE[name][0],
-            )
         values = sorted({row["value"] for rows in methods.values() for row in rows})
-        axis.set_xlim(0.85 * values[0], values[-1] * (values[-1] / values[0]) ** 0.25)
         _name_scale(axis, scale, values)
+        known = [name for name in slopes if slopes[name][scale] is not None]
+        lines = [(f"{slopes[name][scale]:.2f}", STYLE[name][0]) for name in known]
+        for number, (text, color) in enumerate([*lines[::-1], ("exponent", "0.3")]):
+            axis.text(
+                0.97,
+                0.02 + 0.042 * number,
+                text,
+                transform=axis.transAxes,
+                ha="right",
+                fontsize=8,
+                color=color,
+            )
+    # room for them
+    low, high = axes[0, 0].get_ylim()
+    axes[0, 0].set_ylim(low * (low / high) ** 0.35, high)
     axes[0, 0].set_ylabel("Time (s)")
     handles = [
         plt.Line2D([], [], color=STYLE[n][0], marker=STYLE[n][1], ms=4, label=n)
