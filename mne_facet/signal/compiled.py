@@ -10,7 +10,7 @@ def compiled():
     Returns
     -------
     kernels : module | None
-        :mod:`mne_facet.signal.kernels`. None where there is no compiler, or where it
+        ``mne_facet.signal.kernels``. None where there is no compiler, or where it
         is switched off as in MNE, by the environment variable
         ``MNE_USE_NUMBA=false``: NumPy does the same.
     """

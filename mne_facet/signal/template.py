@@ -20,7 +20,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
+from scipy import fft, sparse
 from scipy.ndimage import uniform_filter1d
 
 from .align import (
@@ -30,7 +30,6 @@ from .align import (
     derivatives,
     gather,
     shift_powers,
-    spectrum,
 )
 from .compiled import compiled
 from .epochs import (
@@ -222,6 +221,8 @@ def subtract_significant(x, grids, weights):
         _, means = _averaging(scheme, epochs.good.tobytes(), length, _GROUP)
         slow, spline = epoch_baseline(x, grid, intact, epochs.rows, length)
         smooth = _smooth(epochs, means, slow, spline)
+        n_period = _quick_length(epochs.stop - epochs.start)
+        period = slice(epochs.start, epochs.start + n_period)
         for number, rows in enumerate(_blocks(means)):
             block = slice(*np.searchsorted(means.group, [rows.start, rows.stop]))
             group = means.group[block] - rows.start
@@ -234,9 +235,10 @@ def subtract_significant(x, grids, weights):
                 add_spline(left, -slow[block.start + some], spline)
                 add_waves(left, -smooth.moves[block.start + some], waves)
                 share = means.noise[rows].mean()
-                factors, waves = _noise_share(averages, left, share), waves.copy()
-                _take_noise(averages, factors)
-                _take_noise(waves, factors)
+                factors = _noise_share(averages[:, period], left[:, period], share)
+                waves = waves.copy()
+                for waveforms in (averages, waves):
+                    _take_noise(waveforms, period, factors)
             moves = smooth.moves[block]
             _paste_shared(
                 clean, averages, group, moves, waves, grid, block, epochs.rows
@@ -377,19 +379,38 @@ def _noise_share(templates, left, share):
     1.5 N, so that less than 1 % of the power of mere noise is left.
     """
     some = templates[:: -(-len(templates) // _SPECTRA)]
-    power, other = (_mean_power(spectrum(rows)[0]) for rows in (some, left))
+    power, other = (_mean_power(fft.rfft(rows)) for rows in (some, left))
     noise = share / (1 + share) * other
     ratio = np.divide(noise, power, out=np.ones_like(noise), where=power > 0)
     return np.minimum(1, 1.5 * ratio)
 
 
-def _take_noise(rows, factors):
-    """Multiply each frequency of rows by what the factors leave of it, in place."""
+def _take_noise(rows, period, factors):
+    """Take out of rows what the factors of harmonics leave of them, in place."""
+    margin, more = period.start, rows.shape[1] - period.stop
     # few at a time: memory that is used again need not be found
     for first in range(0, len(rows), 8):
         part = rows[first : first + 8]
-        coefs, omega = spectrum(part)
-        part -= derivatives(coefs * factors, omega, part.shape[1], order=1)[:, 0]
+        noise = fft.irfft(fft.rfft(part[:, period]) * factors, period.stop - margin)
+        part[:, :margin] -= noise[:, -margin:]
+        part[:, period] -= noise
+        part[:, period.stop :] -= noise[:, :more]
+
+
+@lru_cache(maxsize=8)
+def _quick_length(length):
+    """Of a length and those next to it the one whose transform is quickest."""
+
+    def largest_prime(number):
+        factor = 2
+        while factor * factor <= number:
+            if number % factor:
+                factor += 1
+            else:
+                number //= factor
+        return number
+
+    return min(range(length - 2, length + 3), key=largest_prime)
 
 
 def _paste_shared(clean, averages, group, moves, waves, grid, block, rows):
