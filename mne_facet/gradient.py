@@ -365,7 +365,7 @@ class VolumeArtifact(ChannelTransformer):
     Notes
     -----
     The template ``T`` of four successive volumes is the mean of `window` others around
-    them; fewer than 32 volumes have one each. Each of its frequencies is multiplied by
+    them; fewer than 32 volumes have one each. Each of its harmonics is multiplied by
     ``max(0, 1 - 1.5 N / P)``, almost Wiener's filter: ``P`` is its power, ``N`` what
     the mean of so many volumes has by chance, known from how much the volumes differ
     from their templates; both averaged over nine harmonics of the volume rate. Where
