@@ -175,7 +175,7 @@ def subtract_templates(x, grids, weights, scale="robust", average="mean", width=
     for grid, intact, scheme in _usable(x, grids, weights):
         epochs = _cut(x, grid, intact)
         length = epochs.windows.length
-        matrix, means = _averaging(scheme, epochs.good.tobytes(), length)
+        means = _averaging(scheme, epochs.good.tobytes(), length)
         slow, spline = epoch_baseline(x, grid, intact, epochs.rows, length)
         smooth = _smooth(epochs, means, slow, spline)
         kernels = compiled()
@@ -183,6 +183,7 @@ def subtract_templates(x, grids, weights, scale="robust", average="mean", width=
             joints = find_joints(grid, epochs.rows)
             kernels.subtract(clean, epochs, means, smooth, joints, width)
             continue
+        matrix = scheme(epochs.good) if average == "median" else None
         for number, block in enumerate(_blocks(means)):
             waves = smooth.of_block(number)
             if average == "mean":
@@ -218,7 +219,7 @@ def subtract_significant(x, grids, weights):
     for grid, intact, scheme in _usable(x, grids, weights):
         epochs = _cut(x, grid, intact)
         length = epochs.windows.length
-        _, means = _averaging(scheme, epochs.good.tobytes(), length, _GROUP)
+        means = _averaging(scheme, epochs.good.tobytes(), length, _GROUP)
         slow, spline = epoch_baseline(x, grid, intact, epochs.rows, length)
         smooth = _smooth(epochs, means, slow, spline)
         n_period = _quick_length(epochs.stop - epochs.start)
@@ -277,7 +278,7 @@ def _lenders(grid, intact):
 
 @lru_cache(maxsize=8)
 def _averaging(weights, good, length, size=1):
-    """Averaging matrix and :class:`_Average`, `size` epochs with the same template."""
+    """The :class:`_Average` with `size` epochs to a template; not the large matrix."""
     matrix = weights(np.frombuffer(good, bool))
     n_epochs = matrix.shape[0]
     group = np.arange(n_epochs) // min(size, max(1, n_epochs // 16))
@@ -289,7 +290,7 @@ def _averaging(weights, good, length, size=1):
     noise = matrix.power(2).sum(axis=1)
     steps = increments(matrix, borders[:-1])
     lenders = plain_steps(_section_means(np.frombuffer(good, bool)))
-    return matrix, _Average(steps, borders, group, noise, lenders)
+    return _Average(steps, borders, group, noise, lenders)
 
 
 def _grouped(matrix, group):
@@ -311,10 +312,13 @@ def _grouped(matrix, group):
 def _section_means(good):
     """Averaging matrix of the lenders of a section; of all where it has none."""
     n_sections = max(1, good.size // _SECTION)
-    number = np.minimum(np.arange(good.size) // _SECTION, n_sections - 1)
-    inside = number == np.arange(n_sections)[:, np.newaxis]
-    lenders = good & (inside | ~(good & inside).any(axis=1, keepdims=True))
-    return sparse.csr_array(lenders / lenders.sum(axis=1, keepdims=True))
+    lenders = np.flatnonzero(good)
+    section = np.minimum(lenders // _SECTION, n_sections - 1)
+    empty = np.setdiff1d(np.arange(n_sections), section)
+    rows = np.r_[section, np.repeat(empty, lenders.size)]
+    columns = np.r_[lenders, np.tile(lenders, empty.size)]
+    weights = 1 / np.bincount(rows)[rows]
+    return sparse.csr_array((weights, (rows, columns)), (n_sections, good.size))
 
 
 def _smooth(epochs, means, slow, spline):
