@@ -172,7 +172,7 @@ def time_copy(raw):
     return float(np.median(times))
 
 
-def measure_jobs(args, facetpy):
+def measure_jobs(args, _):
     """Channels of a large recording, one and two at a time."""
     point = {"minutes": 10, "n_channels": 64, "sfreq": 5000.0}
     if args.quick:
@@ -183,22 +183,6 @@ def measure_jobs(args, facetpy):
         estimator = recipe(name, triggers="R128", n_slices=SLICES)
         rows = benchmark_scaling(estimator, raw, (1, 2), n_runs=args.runs)
         results[f"recipe {name}"] = [row._asdict() for row in rows]
-    if facetpy:
-        log("jobs, FACETpy AAS")
-        copy, data = time_copy(raw), []
-        for n_jobs in (1, 2):
-            options = {"parallel": True, "n_jobs": n_jobs} if n_jobs > 1 else {}
-            clean, report = facetpy(raw, **options)
-            data.append(clean._data)
-            results.setdefault("FACETpy AAS", []).append(
-                {
-                    "n_jobs": n_jobs,
-                    "seconds": report["seconds"],
-                    "copies": report["seconds"] / copy,
-                    "memory": report["memory"],
-                    "equal": np.array_equal(data[0], clean._data),
-                }
-            )
     return {"point": point, "bytes": raw._data.nbytes, "results": results}
 
 
