@@ -104,40 +104,54 @@ def epoch_places(run, grid):
     return volume, np.arange(volume.size) - np.searchsorted(volume, volume)
 
 
+def artifact_signal(raw, run, picks=None):
+    """The strongest signal in which the volumes of a run are alike.
+
+    A disconnected channel may be stronger than any artifact, so up to five are tried.
+
+    Returns
+    -------
+    signal : array, shape (n_times,)
+        The strongest one if the volumes are alike in none.
+    visible : bool
+        Whether they are.
+    """
+    strongest = strongest_channels(raw, 5, picks)
+    for pick in strongest:
+        x = raw.get_data(pick)[0]
+        if _shows(x, raw, run):
+            return x, True
+    return raw.get_data(strongest[0])[0], False
+
+
 def artifact_signals(raw, run, n_channels, picks=None):
     """Those of the strongest signals in which the volumes of a run are alike.
-
-    A disconnected channel may be stronger than any artifact.
 
     Returns
     -------
     signals : array, shape (n_signals, n_times)
         Strongest first; all of them if the volumes are alike in none.
-    visible : bool
-        Whether they are.
     """
-    signals = strongest_signals(raw, n_channels, picks)
-    sfreq = raw.info["sfreq"]
-    alike = np.array(
-        [
-            repetition(artifact_band(x, sfreq), run.onsets, int(run.period)) > 0.5
-            for x in signals
-        ]
-    )
-    visible = bool(alike.any())
-    return signals[alike] if visible else signals, visible
+    signals = raw.get_data(strongest_channels(raw, n_channels, picks))
+    alike = np.array([_shows(x, raw, run) for x in signals])
+    return signals[alike] if alike.any() else signals
 
 
-def strongest_signals(raw, n_channels, picks=None):
-    """Signals of the channels with the largest artifact, none of them bad."""
+def _shows(x, raw, run):
+    band = artifact_band(x, raw.info["sfreq"])
+    return repetition(band, run.onsets, int(run.period)) > 0.5
+
+
+def strongest_channels(raw, n_channels, picks=None):
+    """Channels with the largest artifact, none of them bad."""
     picks = pick_channels(raw, picks, name="Gradient artifact correction")
     picks = [p for p in picks if raw.ch_names[p] not in raw.info["bads"]] or picks
     sfreq = raw.info["sfreq"]
     start = max(0, raw.n_times // 2 - int(30 * sfreq))
     minute = slice(start, start + int(60 * sfreq))
-    strength = np.nan_to_num([np.diff(raw[p, minute][0]).std() for p in picks])
-    strongest = np.asarray(picks)[np.argsort(-strength, kind="stable")[:n_channels]]
-    return raw.get_data(strongest)
+    slopes = (np.diff(raw[p, minute][0][0]) for p in picks)
+    strength = np.nan_to_num([slope @ slope for slope in slopes], posinf=0)
+    return np.asarray(picks)[np.argsort(-strength, kind="stable")[:n_channels]]
 
 
 def without_volumes(raw, x, description, *, name):

@@ -9,7 +9,7 @@ from mne.utils import logger, warn
 
 from ._base import ChannelTransformer, map_channels
 from ._checks import check_count, check_option
-from ._epochs import artifact_signals, epoch_grids, epoch_places
+from ._epochs import artifact_signal, artifact_signals, epoch_grids, epoch_places
 from ._events import get_runs
 from .motion import moved_volumes
 from .signal.averaging import (
@@ -230,7 +230,7 @@ class AAS(ChannelTransformer):
             check_option(name, getattr(self, name), allowed)
 
     def _shows_artifact(self, raw, run):
-        _, visible = artifact_signals(raw, run, 5, self.picks)
+        _, visible = artifact_signal(raw, run, self.picks)
         if not visible:
             warn(
                 "AAS found no artifact in step with the volumes from "
@@ -253,7 +253,7 @@ class AAS(ChannelTransformer):
         placed = [(run, grid) for run in runs for grid in epoch_grids(raw, run, level)]
         signals = None
         if placed and "band" in _SCHEMES[self.weights][1]:
-            signals, _ = artifact_signals(raw, runs[0], 5, self.picks)
+            signals = artifact_signals(raw, runs[0], 5, self.picks)
         return partial(
             subtract_templates,
             grids=[grid for _, grid in placed],
@@ -296,22 +296,19 @@ class AAS(ChannelTransformer):
             return level
         if not (has_slices and runs):
             return "volume"
-        errors = {
-            level: self._expected_error(raw, runs, picks, level)
-            for level in ("both", "volume")
-        }
+        errors = self._expected_errors(raw, runs, picks, ("both", "volume"))
         logger.info(
             "AAS: expected error {both:.2f} uV by slices and volumes, {volume:.2f} uV "
             "by volumes".format(**{key: 1e6 * value for key, value in errors.items()})
         )
         return min(errors, key=errors.get)
 
-    def _expected_error(self, raw, runs, picks, level, n_channels=6):
-        """Error (V rms) of a level in a few EEG channels, spread over all of them."""
+    def _expected_errors(self, raw, runs, picks, levels, n_channels=4):
+        """Error (V rms) of each level in a few EEG channels from all over the head."""
         eeg = set(mne.pick_types(raw.info, eeg=True, exclude="bads"))
         candidates = [p for p in picks if p in eeg] or list(picks)
         some = candidates[:: -(-len(candidates) // n_channels)]
-        powers = map_channels(
+        corrections = [
             partial(
                 _error_powers,
                 subtract=self._subtraction(raw, runs, level),
@@ -319,12 +316,17 @@ class AAS(ChannelTransformer):
                 window=self._window(level),
                 by_volumes=level == "volume",
                 width=max(1, round(0.01 * raw.info["sfreq"])),
-            ),
-            raw,
-            some,
-            self.n_jobs,
-        )
-        return np.exp(0.5 * np.mean(np.log(np.maximum(powers, 1e-30))))
+            )
+            for level in levels
+        ]
+        measure = partial(_each, funcs=corrections)
+        powers = np.array(map_channels(measure, raw, some, self.n_jobs))
+        logs = np.log(np.maximum(powers, 1e-30)).mean(axis=(0, 2))
+        return dict(zip(levels, np.exp(0.5 * logs), strict=True))
+
+
+def _each(x, funcs):
+    return [func(x) for func in funcs]
 
 
 def _error_powers(x, subtract, runs, window, by_volumes, width):

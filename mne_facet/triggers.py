@@ -5,7 +5,7 @@ import numpy as np
 from mne.utils import logger
 
 from ._base import RawTransformer
-from ._epochs import artifact_signals, strongest_signals
+from ._epochs import artifact_signal, artifact_signals, strongest_channels
 from ._events import (
     annotation_samples,
     boundaries,
@@ -219,7 +219,7 @@ class TriggerDetector(RawTransformer):
 
     def _times_from_signal(self, raw):
         sfreq = raw.info["sfreq"]
-        data = strongest_signals(raw, 5)
+        data = raw.get_data(strongest_channels(raw, 5))
         bands = np.array([artifact_band(x, sfreq) for x in data])
         shortest, longest = 0.02 * sfreq, 10 * sfreq
         if self.tr is not None:
@@ -327,7 +327,7 @@ def _complete(raw, runs, alike):
     longest = max(runs, key=lambda run: run.onsets.size, default=None)
     if longest is None:
         return []
-    x = artifact_band(artifact_signals(raw, longest, 5)[0][0], sfreq)
+    x = artifact_band(artifact_signal(raw, longest)[0], sfreq)
     joints = [0, *boundaries(raw), x.size]
     begins = [*(run.onsets[0] for run in runs[1:]), x.size]
     completed, end, visible = [], 0, False
@@ -354,9 +354,9 @@ def _warn_of_doubts(raw, runs, n_shots):
     """Say so if triggers or slices contradict the signal."""
     sfreq = raw.info["sfreq"]
     run = max(runs, key=lambda run: run.onsets.size)
-    signals, visible = artifact_signals(raw, run, 5)
+    x, visible = artifact_signal(raw, run)
     if visible and n_shots != 1 and run.onsets.size > 2:
-        doubt = doubts(artifact_band(signals[0], sfreq), run, n_shots, sfreq)
+        doubt = doubts(artifact_band(x, sfreq), run, n_shots, sfreq)
         if doubt:
             _warn(f"In the run from {run.onsets[0] / sfreq:.2f} s, {doubt}.")
 
@@ -467,7 +467,7 @@ class TriggerAligner(RawTransformer):
         samples = dict(zip(index, annotation_samples(raw, index), strict=True))
         extras = {i: dict(raw.annotations.extras[i]) for i in index}
         longest = max(runs, key=lambda run: len(run.onsets))
-        signals, _ = artifact_signals(raw, longest, self.n_channels, self.picks)
+        signals = artifact_signals(raw, longest, self.n_channels, self.picks)
         free = 0.0  # where the run before ends
         for number, run in enumerate(runs):
             onsets, slice_period = _align_run(signals, run, sfreq, self.search, free)

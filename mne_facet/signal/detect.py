@@ -375,17 +375,17 @@ def shot_period(x, onsets, period, n_shots, max_gap=0.2):
         ``(period - gap) / n_shots``, the gap 0 unless the energy gains over 2 %.
     """
     inside = [t for t in onsets if t >= 0 and t + period < x.size][:8]
-
-    def energy(gap):
-        step = (period - gap) / n_shots
-        starts = np.add.outer(inside, np.arange(n_shots) * step).ravel()
-        length = int((1 - max_gap) * period / n_shots)
-        rounded = np.floor(starts + 0.5).astype(int)
-        return (gather(x, rounded, length).mean(axis=0) ** 2).sum()
-
     gaps = np.arange(0, int(max_gap * period) + 1, dtype=float)
     if len(inside) < 3 or gaps.size < 2:
         return period / n_shots
+    rounded = np.floor(np.array(inside) + 0.5).astype(int)
+    volume = gather(x, rounded, int(period)).mean(axis=0)
+    shots, length = np.arange(n_shots), int((1 - max_gap) * period / n_shots)
+
+    def energy(gap):
+        starts = np.floor(shots * (period - gap) / n_shots + 0.5).astype(int)
+        return (gather(volume, starts, length).mean(axis=0) ** 2).sum()
+
     energies = np.array([energy(gap) for gap in gaps])
     best = int(energies.argmax())
     if energies[best] < 1.02 * energies[0]:
