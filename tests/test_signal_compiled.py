@@ -4,10 +4,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy import fft
 
 from mne_facet.signal.averaging import moving_weights
 from mne_facet.signal.compiled import compiled
 from mne_facet.signal.epochs import EpochGrid
+from mne_facet.signal.lowrank import delay
 from mne_facet.signal.template import subtract_significant, subtract_templates
 
 pytest.importorskip("numba")
@@ -43,3 +45,15 @@ def test_averages_agree(scale, first, monkeypatch):
         cleaned.append(subtract_significant(clean, [grid], weights))
     np.testing.assert_allclose(*cleaned, rtol=0, atol=1e-12)
     assert not np.array_equal(cleaned[0], x)
+
+
+@pytest.mark.parametrize("use_numba", ["true", "false"])
+@pytest.mark.parametrize("length", [100, 540])
+def test_delay_turns_phases(length, use_numba, monkeypatch):
+    monkeypatch.setenv("MNE_USE_NUMBA", use_numba)
+    delays = np.array([0.3, -0.45, 0.0])
+    waves = 2 * np.pi * np.outer([5, 11, 17], np.arange(length)) / length
+    moved = fft.irfft(delay(fft.rfft(np.sin(waves)), delays, length), length)
+    turns = 2 * np.pi * delays * [5, 11, 17] / length
+    expected = np.sin(waves - turns[:, np.newaxis])
+    np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-12)

@@ -187,6 +187,19 @@ def subtract(clean, epochs, means, smooth, joints, width):
 
 
 @_compile
+def delay(spectra, fine, coarse):
+    """Multiply spectra by products of two tables; see `lowrank.delay`."""
+    size = fine.shape[1]
+    for k in range(len(spectra)):
+        for j in range(len(coarse)):
+            turn = coarse[j, k, 0]
+            part = spectra[k, j * size : (j + 1) * size]
+            factors = fine[k, : part.size]
+            for i in range(part.size):
+                part[i] *= factors[i] * turn
+
+
+@_compile
 def adaptive_filter(r, d, weights):
     """Blocks of four samples; the weights are kept in reverse order."""
     n_taps = weights.size

@@ -31,6 +31,7 @@ from scipy import fft, linalg
 from scipy.ndimage import uniform_filter1d
 
 from .align import MARGIN, raised_cosine
+from .compiled import compiled
 from .epochs import (
     add_spline,
     bursts,
@@ -118,16 +119,36 @@ def _spectra(epochs, layout, block):
     epochs[:, :MARGIN] *= ramp
     epochs[:, -MARGIN:] *= ramp[::-1]
     spectra = fft.rfft(epochs, layout.length)
-    return _delay(spectra, -layout.fraction[block], layout.length)
+    return delay(spectra, -layout.fraction[block], layout.length)
 
 
-def _delay(spectra, delays, length):
-    """Multiply spectra by ``exp(-i w d)``, in place."""
-    if np.abs(delays).max() > 1e-9:
-        fine, coarse = _exponentials(delays.tobytes(), length, spectra.dtype)
-        for number, factor in enumerate(coarse):
-            part = spectra[:, number * _FINE : (number + 1) * _FINE]
-            part *= factor * fine[:, : part.shape[1]]
+def delay(spectra, delays, length):
+    """Multiply spectra by ``exp(-i w d)``, in place.
+
+    Parameters
+    ----------
+    spectra : array of complex, shape (n_epochs, length // 2 + 1)
+        Spectra of epochs.
+    delays : array of float, shape (n_epochs,)
+        Delays in samples.
+    length : int
+        Length of an epoch in samples.
+
+    Returns
+    -------
+    spectra : array of complex
+        The argument.
+    """
+    if np.abs(delays).max() < 1e-9:
+        return spectra
+    fine, coarse = _exponentials(delays.tobytes(), length, spectra.dtype)
+    kernels = compiled()
+    if kernels:
+        kernels.delay(spectra, fine, coarse)
+        return spectra
+    for number, factor in enumerate(coarse):
+        part = spectra[:, number * _FINE : (number + 1) * _FINE]
+        part *= factor * fine[:, : part.shape[1]]
     return spectra
 
 
@@ -447,7 +468,7 @@ def _templates(waveforms, layout, courses, block):
     used = [waveforms[number] for number, _ in _holding(courses, block)]
     spectra = np.hstack(parts).astype(np.float32) @ np.vstack(used)
     spectra = spectra.view(np.complex64)
-    spectra = _delay(spectra, layout.fraction[block], layout.length)
+    spectra = delay(spectra, layout.fraction[block], layout.length)
     return fft.irfft(spectra, layout.length)
 
 
