@@ -116,7 +116,7 @@ def artifact_signal(raw, run, picks=None):
     visible : bool
         Whether they are.
     """
-    strongest = strongest_channels(raw, 5, picks)
+    strongest = strongest_channels(raw, 5, picks, run)
     for pick in strongest:
         x = raw.get_data(pick)[0]
         if _shows(x, raw, run):
@@ -132,7 +132,7 @@ def artifact_signals(raw, run, n_channels, picks=None):
     signals : array, shape (n_signals, n_times)
         Strongest first; all of them if the volumes are alike in none.
     """
-    signals = raw.get_data(strongest_channels(raw, n_channels, picks))
+    signals = raw.get_data(strongest_channels(raw, n_channels, picks, run))
     alike = np.array([_shows(x, raw, run) for x in signals])
     return signals[alike] if alike.any() else signals
 
@@ -142,14 +142,14 @@ def _shows(x, raw, run):
     return repetition(band, run.onsets, int(run.period)) > 0.5
 
 
-def strongest_channels(raw, n_channels, picks=None):
-    """Channels with the largest artifact, none of them bad."""
+def strongest_channels(raw, n_channels, picks=None, run=None):
+    """Channels with the largest artifact in the middle of a run, none of them bad."""
     picks = pick_channels(raw, picks, name="Gradient artifact correction")
     picks = [p for p in picks if raw.ch_names[p] not in raw.info["bads"]] or picks
-    sfreq = raw.info["sfreq"]
-    start = max(0, raw.n_times // 2 - int(30 * sfreq))
-    minute = slice(start, start + int(60 * sfreq))
-    slopes = (np.diff(raw[p, minute][0][0]) for p in picks)
+    middle = raw.n_times // 2 if run is None else int(run.onsets[len(run.onsets) // 2])
+    reach = int(10 * raw.info["sfreq"])
+    part = slice(max(0, middle - reach), max(0, middle) + reach)
+    slopes = (np.diff(raw[p, part][0][0]) for p in picks)
     strength = np.nan_to_num([slope @ slope for slope in slopes], posinf=0)
     return np.asarray(picks)[np.argsort(-strength, kind="stable")[:n_channels]]
 

@@ -468,9 +468,12 @@ class TriggerAligner(RawTransformer):
         extras = {i: dict(raw.annotations.extras[i]) for i in index}
         longest = max(runs, key=lambda run: len(run.onsets))
         signals = artifact_signals(raw, longest, self.n_channels, self.picks)
+        bands = [artifact_band(x, sfreq) for x in signals]
         free = 0.0  # where the run before ends
         for number, run in enumerate(runs):
-            onsets, slice_period = _align_run(signals, run, sfreq, self.search, free)
+            onsets, slice_period = _align_run(
+                signals[0], bands, run, sfreq, self.search, free
+            )
             for i, old, new in zip(run.annotation, run.onsets, onsets, strict=True):
                 if i >= 0:
                     samples[i] = new
@@ -489,10 +492,9 @@ class TriggerAligner(RawTransformer):
         return raw
 
 
-def _align_run(signals, run, sfreq, search, free):
+def _align_run(x, bands, run, sfreq, search, free):
     """Refined volume onsets of a run, and its slice period, in samples."""
     length = int(run.period)
-    bands = [artifact_band(x, sfreq) for x in signals]
     if not repetition(bands[0], run.onsets, length) > 0.5:
         logger.info("TriggerAligner: no gradient artifact visible, onsets kept as is")
         return run.onsets, run.slice_period
@@ -500,7 +502,7 @@ def _align_run(signals, run, sfreq, search, free):
     measured = measure_onsets(bands, onsets, length)
     onsets = follow_clock(measured, knot_spacing=max(10, 60 * sfreq / run.period))
     reach = int(min(search * sfreq, 0.45 * run.period))
-    offset = start_offset(signals[0], onsets, reach) if reach else 0
+    offset = start_offset(x, onsets, reach) if reach else 0
     if onsets[0] + offset >= free:
         onsets = onsets + offset
     slice_period = run.slice_period

@@ -380,17 +380,23 @@ def shot_period(x, onsets, period, n_shots, max_gap=0.2):
         return period / n_shots
     rounded = np.floor(np.array(inside) + 0.5).astype(int)
     volume = gather(x, rounded, int(period)).mean(axis=0)
-    shots, length = np.arange(n_shots), int((1 - max_gap) * period / n_shots)
-
-    def energy(gap):
-        starts = np.floor(shots * (period - gap) / n_shots + 0.5).astype(int)
-        return (gather(volume, starts, length).mean(axis=0) ** 2).sum()
-
-    energies = np.array([energy(gap) for gap in gaps])
+    energies = _shot_energies(volume, period - gaps, n_shots, max_gap)
     best = int(energies.argmax())
     if energies[best] < 1.02 * energies[0]:
         return period / n_shots
     fine = gaps[best] + np.linspace(-1, 1, 21)
     fine = fine[fine >= 0]
-    gap = fine[int(np.argmax([energy(g) for g in fine]))]
-    return (period - gap) / n_shots
+    energies = _shot_energies(volume, period - fine, n_shots, max_gap)
+    return (period - fine[energies.argmax()]) / n_shots
+
+
+def _shot_energies(volume, spans, n_shots, max_gap):
+    """Energy of the mean slice epoch, for each time that all slices may take."""
+    length = int((1 - max_gap) * volume.size / n_shots)
+    starts = np.floor(np.outer(spans, np.arange(n_shots) / n_shots) + 0.5).astype(int)
+    energies = []
+    # some at a time: their sums stay in cache
+    for part in np.array_split(starts, -(-len(starts) // 64)):
+        total = sum(gather(volume, column, length) for column in part.T)
+        energies.append((total**2).sum(axis=1))
+    return np.concatenate(energies)
