@@ -201,7 +201,14 @@ class AAS(ChannelTransformer):
         self._check_parameters()
         runs = get_runs(raw, self.description, name="AAS")
         runs = [run for run in runs if self._shows_artifact(raw, run)]
-        level = self._choose_level(raw, runs, picks)
+        signals = None
+        if runs and "band" in _SCHEMES[self.weights][1]:
+            signals = artifact_signals(raw, runs[0], 5, self.picks)
+        subtractions = {
+            level: self._subtraction(raw, runs, level, signals)
+            for level in self._levels(runs)
+        }
+        level = self._choose_level(raw, runs, picks, subtractions)
         n_epochs = sum(
             len(run.onsets) if level == "volume" else run.n_shots.sum() for run in runs
         )
@@ -209,7 +216,7 @@ class AAS(ChannelTransformer):
             f"AAS: {n_epochs} {_LEVELS[level]} in {len(runs)} run(s), {self.weights} "
             f"average of {self._window(level)}, {len(picks)} channels"
         )
-        return self._subtraction(raw, runs, level)
+        return subtractions[level]
 
     def _check_parameters(self):
         is_number = isinstance(self.window, Integral) and self.window >= 2
@@ -245,15 +252,12 @@ class AAS(ChannelTransformer):
             return self.window
         return _SCHEMES[self.weights][3 if level == "volume" else 2]
 
-    def _subtraction(self, raw, runs, level):
+    def _subtraction(self, raw, runs, level, signals):
         """The correction of one channel."""
         if level == "both":
-            slices = self._subtraction(raw, runs, "slice")
+            slices = self._subtraction(raw, runs, "slice", signals)
             return partial(_in_turn, funcs=[slices, _subtract_rest(raw, runs)])
         placed = [(run, grid) for run in runs for grid in epoch_grids(raw, run, level)]
-        signals = None
-        if placed and "band" in _SCHEMES[self.weights][1]:
-            signals = artifact_signals(raw, runs[0], 5, self.picks)
         return partial(
             subtract_templates,
             grids=[grid for _, grid in placed],
@@ -281,7 +285,8 @@ class AAS(ChannelTransformer):
         window = self._window("slice" if shot.any() else "volume")
         return partial(scheme, window=window, **{name: known[name] for name in needs})
 
-    def _choose_level(self, raw, runs, picks):
+    def _levels(self, runs):
+        """Levels to choose from."""
         has_slices = all(run.n_shots.max() > 1 for run in runs)
         level = self.level
         if self.weights == "slice" and level == "auto":
@@ -293,36 +298,37 @@ class AAS(ChannelTransformer):
                 "TriggerDetector(n_slices=...) or level='volume'."
             )
         if level != "auto":
-            return level
-        if not (has_slices and runs):
-            return "volume"
-        errors = self._expected_errors(raw, runs, picks, ("both", "volume"))
-        logger.info(
-            "AAS: expected error {both:.2f} uV by slices and volumes, {volume:.2f} uV "
-            "by volumes".format(**{key: 1e6 * value for key, value in errors.items()})
-        )
-        return min(errors, key=errors.get)
+            return [level]
+        return ["both", "volume"] if has_slices and runs else ["volume"]
 
-    def _expected_errors(self, raw, runs, picks, levels, n_channels=4):
-        """Error (V rms) of each level in a few EEG channels from all over the head."""
+    def _choose_level(self, raw, runs, picks, subtractions, n_channels=4):
+        """The level with the smallest error in a few EEG channels."""
+        levels = list(subtractions)
+        if len(levels) == 1:
+            return levels[0]
         eeg = set(mne.pick_types(raw.info, eeg=True, exclude="bads"))
         candidates = [p for p in picks if p in eeg] or list(picks)
         some = candidates[:: -(-len(candidates) // n_channels)]
         corrections = [
             partial(
                 _error_powers,
-                subtract=self._subtraction(raw, runs, level),
+                subtract=subtract,
                 runs=runs,
                 window=self._window(level),
                 by_volumes=level == "volume",
                 width=max(1, round(0.01 * raw.info["sfreq"])),
             )
-            for level in levels
+            for level, subtract in subtractions.items()
         ]
         measure = partial(_each, funcs=corrections)
         powers = np.array(map_channels(measure, raw, some, self.n_jobs))
         logs = np.log(np.maximum(powers, 1e-30)).mean(axis=(0, 2))
-        return dict(zip(levels, np.exp(0.5 * logs), strict=True))
+        errors = dict(zip(levels, np.exp(0.5 * logs), strict=True))
+        logger.info(
+            "AAS: expected error {both:.2f} uV by slices and volumes, {volume:.2f} uV "
+            "by volumes".format(**{key: 1e6 * value for key, value in errors.items()})
+        )
+        return min(errors, key=errors.get)
 
 
 def _each(x, funcs):
