@@ -22,7 +22,8 @@ from .signal.averaging import (
     moving_weights,
     slice_weights,
 )
-from .signal.template import subtract_significant, subtract_templates, template_error
+from .signal.locked import template_error
+from .signal.template import subtract_significant, subtract_templates
 
 # the scheme, what it looks at, and how many slices or volumes it averages by default
 _SCHEMES = {

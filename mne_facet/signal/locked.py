@@ -6,8 +6,11 @@ without that of the EEG; and the power in the artifact's own shapes shows also w
 differs from event to event.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import fft
+from scipy.ndimage import uniform_filter1d
 
 from .align import gather, raised_cosine
 from .spectra import band_pass
@@ -219,3 +222,54 @@ def phase_locking(phases):
     n = len(phases)
     root = np.sqrt(1 + 4 * n + 4 * (n**2 - (n * value) ** 2))
     return value, float(min(1.0, np.exp(root - 1 - 2 * n)))
+
+
+class TemplateError(NamedTuple):
+    """Power of what limits a correction, in the square of the signal's unit.
+
+    Attributes
+    ----------
+    locked : float
+        What is left in step with the volumes.
+    above : float
+        Signal faster than half the epoch frequency, of which averages add a share.
+    """
+
+    locked: float
+    above: float
+
+
+def template_error(clean, onsets, period, epoch, width):
+    """What a corrected channel tells of its own errors below some 50 Hz.
+
+    Parameters
+    ----------
+    clean : array, shape (n_times,)
+        Corrected channel.
+    onsets : array, shape (n_volumes,)
+        Volume onsets in samples.
+    period, epoch : float
+        Length of a volume, and of the epochs that were averaged, in samples.
+    width : int
+        The signal is smoothed over this many samples first, 2 or more.
+
+    Returns
+    -------
+    error : TemplateError
+        Power left in step with the volumes, that of chance taken off; and power of
+        the signal minus its moving average over one epoch.
+    """
+    step = max(1, width // 2)
+    means = clean[: clean.size // step * step].reshape(-1, step).mean(axis=1)
+    coarse = uniform_filter1d(means, 2)
+    fast = coarse - uniform_filter1d(coarse, max(1, round(epoch / step)))
+    length = int(period / step)
+    starts = np.floor(onsets / step + 0.5).astype(int)
+    starts = starts[(starts >= 0) & (starts + length <= coarse.size)]
+    epochs = gather(fast, starts, length)
+    # medians, so that a burst in one volume does not count
+    typical = np.median(epochs, axis=0)
+    left = np.median((epochs - typical).var(axis=1))
+    chance = 0.5 * np.pi * left / max(1, len(epochs) - 1)
+    locked = max(0.0, (typical**2).mean() - chance)
+    return TemplateError(float(locked), float(left + locked))

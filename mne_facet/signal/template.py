@@ -28,7 +28,6 @@ from .align import (
     ORDER,
     deblurred_spectrum,
     derivatives,
-    gather,
     shift_powers,
 )
 from .compiled import compiled
@@ -61,6 +60,8 @@ from .products import (
 _SECTION = 256
 # values in a block of templates: 3 MB stay in cache, however long the recording
 _BLOCK = 350_000
+# share of the artifact below which a derivative is left out: 1 nV of 10 mV
+_VISIBLE = 1e-7
 # epochs that share a template, where it is filtered: as many as change it little
 _GROUP = 4
 # epochs whose spectra tell the noise, and harmonics over which powers are averaged
@@ -335,13 +336,22 @@ def _smooth(epochs, means, slow, spline):
             for windows in (epochs.windows, as_windows(power))
         )
         spectra = deblurred_spectrum(artifact, power)
-        waves = derivatives(*spectra, epochs.windows.length)[:, 1:]
+        waves = derivatives(*spectra, epochs.windows.length)
+        n_waves = _visible_orders(moves, waves)
+        moves, waves = moves[:, :n_waves], waves[:, 1 : 1 + n_waves]
         waves = np.ascontiguousarray(waves)
     else:
         moves, waves = moves[:, :0], np.zeros((n_sections, 0, 0))
     first = np.searchsorted(means.group, means.borders[:-1])
     section = np.minimum(first // _SECTION, n_sections - 1)
     return _Smooth(-slow, spline, np.ascontiguousarray(moves), waves, section)
+
+
+def _visible_orders(moves, waves):
+    """Number of derivatives that moves change the artifact by; at least one."""
+    sizes = np.abs(waves).max(axis=(0, 2))
+    visible = np.abs(moves).max(axis=0) * sizes[1:] > _VISIBLE * sizes[0]
+    return 1 + int(np.flatnonzero(visible).max(initial=0))
 
 
 def _blocks(means):
@@ -433,54 +443,3 @@ def _mean_power(coefs):
     parts = coefs.view(float)
     power = np.einsum("kj,kj->j", parts, parts).reshape(-1, 2).sum(axis=1)
     return uniform_filter1d(power / len(coefs), _HARMONICS)
-
-
-class TemplateError(NamedTuple):
-    """Power of what limits a correction, in the square of the signal's unit.
-
-    Attributes
-    ----------
-    locked : float
-        What is left in step with the volumes.
-    above : float
-        Signal faster than half the epoch frequency, of which averages add a share.
-    """
-
-    locked: float
-    above: float
-
-
-def template_error(clean, onsets, period, epoch, width):
-    """What a corrected channel tells of its own errors below some 50 Hz.
-
-    Parameters
-    ----------
-    clean : array, shape (n_times,)
-        Corrected channel.
-    onsets : array, shape (n_volumes,)
-        Volume onsets in samples.
-    period, epoch : float
-        Length of a volume, and of the epochs that were averaged, in samples.
-    width : int
-        The signal is smoothed over this many samples first, 2 or more.
-
-    Returns
-    -------
-    error : TemplateError
-        Power left in step with the volumes, that of chance taken off; and power of
-        the signal minus its moving average over one epoch.
-    """
-    step = max(1, width // 2)
-    means = clean[: clean.size // step * step].reshape(-1, step).mean(axis=1)
-    coarse = uniform_filter1d(means, 2)
-    fast = coarse - uniform_filter1d(coarse, max(1, round(epoch / step)))
-    length = int(period / step)
-    starts = np.floor(onsets / step + 0.5).astype(int)
-    starts = starts[(starts >= 0) & (starts + length <= coarse.size)]
-    epochs = gather(fast, starts, length)
-    # medians, so that a burst in one volume does not count
-    typical = np.median(epochs, axis=0)
-    left = np.median((epochs - typical).var(axis=1))
-    chance = 0.5 * np.pi * left / max(1, len(epochs) - 1)
-    locked = max(0.0, (typical**2).mean() - chance)
-    return TemplateError(float(locked), float(left + locked))
