@@ -119,7 +119,7 @@ def artifact_signal(raw, run, picks=None):
     strongest = strongest_channels(raw, 5, picks, run)
     for pick in strongest:
         x = raw.get_data(pick)[0]
-        if _shows(x, raw, run):
+        if _repeats(x, raw, run):
             return x, True
     return raw.get_data(strongest[0])[0], False
 
@@ -133,11 +133,11 @@ def artifact_signals(raw, run, n_channels, picks=None):
         Strongest first; all of them if the volumes are alike in none.
     """
     signals = raw.get_data(strongest_channels(raw, n_channels, picks, run))
-    alike = np.array([_shows(x, raw, run) for x in signals])
+    alike = np.array([_repeats(x, raw, run) for x in signals])
     return signals[alike] if alike.any() else signals
 
 
-def _shows(x, raw, run):
+def _repeats(x, raw, run):
     band = artifact_band(x, raw.info["sfreq"])
     return repetition(band, run.onsets, int(run.period)) > 0.5
 

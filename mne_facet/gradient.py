@@ -80,7 +80,7 @@ class AAS(ChannelTransformer):
         or slice triggers); they are many and follow movement faster, volumes allow
         slices to differ from each other. ``"both"``: slices, and then what they leave
         in step with the volumes, as by :class:`VolumeArtifact`. ``"auto"``: both or
-        volumes, whichever makes the smaller error in six of the EEG channels, see
+        volumes, whichever makes the smaller error in four of the EEG channels, see
         Notes; volumes if slices are not known.
     scale : "robust" | None
         ``"robust"``: fit the amplitude of each template by least squares, held

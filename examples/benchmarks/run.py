@@ -37,7 +37,7 @@ SCALES = {
     "sfreq": ((500.0, 1000.0, 2000.0, 5000.0), (500.0, 1000.0, 2000.0)),
 }
 TYPICAL = (
-    {"minutes": 10, "n_channels": 32, "sfreq": 1000.0},
+    {"minutes": 10, "n_channels": 32, "sfreq": 2000.0},
     {"minutes": 5, "n_channels": 8, "sfreq": 1000.0},
 )
 # moosmann needs the positions of the head, and costs what aas does
