@@ -78,8 +78,8 @@ class LowRank(ChannelTransformer):
     Recordings that end below 83 Hz, filtered or resampled before, are corrected with
     moving averages instead (:class:`AAS`); the log says so.
 
-    Recordings longer than 12 minutes are treated in windows of about 10 minutes that
-    overlap by half; their templates are cross-faded. A window in which no artifact is
+    Recordings longer than 13 minutes are treated in windows of about 10 minutes that
+    overlap by a quarter; their templates are cross-faded. A window in which no artifact is
     in step with the volumes is left as it is.
 
     Epochs that touch an annotation starting with ``BAD``, that are clipped or of more

@@ -46,6 +46,8 @@ from .epochs import (
 MOST_COMPONENTS = 40
 # epochs that one time course needs, or it would follow the EEG of some of them
 _PER_COURSE = 8
+# part of a window of epochs that it shares with the next one
+_OVERLAP = 0.25
 # values in a block of epochs: 3 MB stay in cache, however long the recording
 _BLOCK = 350_000
 # frequencies in the shorter table of exponentials
@@ -209,21 +211,26 @@ def windows(n_epochs, size):
     n_epochs : int
         Number of epochs.
     size : float
-        Epochs in a window; one window for up to 1.25 times as many.
+        Epochs in a window; one window for up to 1.375 times as many.
 
     Returns
     -------
     windows : list of tuple
         Slices, and the part that each of their epochs takes from this window: the
-        parts rise and fall linearly over half a window and sum to 1.
+        parts rise and fall linearly over a quarter of a window and sum to 1.
     """
-    n_windows = max(1, round(2 * n_epochs / size) - 1)
-    borders = np.linspace(0, n_epochs, n_windows + 2).round().astype(int)
+    n_windows = max(1, round((n_epochs / size - _OVERLAP) / (1 - _OVERLAP)))
+    size = n_epochs / (n_windows * (1 - _OVERLAP) + _OVERLAP)
+    starts = (1 - _OVERLAP) * size * np.arange(n_windows)
+    starts, stops = starts.round().astype(int), (starts + size).round().astype(int)
     found = []
-    for number in range(n_windows):
-        start, middle, stop = borders[number : number + 3]
-        ends = [number == 0, 1, number == n_windows - 1]
-        share = np.interp(np.arange(start, stop) + 0.5, [start, middle, stop], ends)
+    for number, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        places, shares = [start, stop], [1.0, 1.0]
+        if number > 0:
+            places[:1], shares[:1] = [start, stops[number - 1]], [0.0, 1.0]
+        if number < n_windows - 1:
+            places[-1:], shares[-1:] = [starts[number + 1], stop], [1.0, 0.0]
+        share = np.interp(np.arange(start, stop) + 0.5, places, shares)
         found.append((slice(int(start), int(stop)), share))
     return found
 
