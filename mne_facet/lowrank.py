@@ -79,8 +79,8 @@ class LowRank(ChannelTransformer):
     moving averages instead (:class:`AAS`); the log says so.
 
     Recordings longer than 13 minutes are treated in windows of about 10 minutes that
-    overlap by a quarter; their templates are cross-faded. A window in which no artifact is
-    in step with the volumes is left as it is.
+    overlap by a quarter; their templates are cross-faded. A window in which no artifact
+    is in step with the volumes is left as it is.
 
     Epochs that touch an annotation starting with ``BAD``, that are clipped or of more
     than twice the usual amplitude, or cut off by the end of the data lend nothing to
