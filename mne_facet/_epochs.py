@@ -116,12 +116,9 @@ def artifact_signal(raw, run, picks=None):
     visible : bool
         Whether they are.
     """
-    strongest = strongest_channels(raw, 5, picks, run)
-    for pick in strongest:
-        x = raw.get_data(pick)[0]
-        if _repeats(x, raw, run):
-            return x, True
-    return raw.get_data(strongest[0])[0], False
+    signals = [_signal(raw, pick) for pick in strongest_channels(raw, 5, picks, run)]
+    alike = next((x for x in signals if _repeats(x, raw, run)), None)
+    return (signals[0], False) if alike is None else (alike, True)
 
 
 def artifact_signals(raw, run, n_channels, picks=None):
@@ -129,12 +126,18 @@ def artifact_signals(raw, run, n_channels, picks=None):
 
     Returns
     -------
-    signals : array, shape (n_signals, n_times)
-        Strongest first; all of them if the volumes are alike in none.
+    signals : list of array, shape (n_times,)
+        Strongest first, not to be changed; all of them if the volumes are alike in
+        none.
     """
-    signals = raw.get_data(strongest_channels(raw, n_channels, picks, run))
-    alike = np.array([_repeats(x, raw, run) for x in signals])
-    return signals[alike] if alike.any() else signals
+    strongest = strongest_channels(raw, n_channels, picks, run)
+    signals = [_signal(raw, pick) for pick in strongest]
+    return [x for x in signals if _repeats(x, raw, run)] or signals
+
+
+def _signal(raw, pick):
+    """One channel; no copy where the data are in memory."""
+    return raw._data[pick] if raw.preload else raw.get_data(pick)[0]
 
 
 def _repeats(x, raw, run):

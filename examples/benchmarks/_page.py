@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.optimize import nnls
 
 plt.rcParams.update({"svg.hashsalt": "mne-facet", "svg.fonttype": "none"})
 STYLE = {
@@ -19,6 +20,7 @@ STYLE = {
     "PulseAAS": ("#E69F00", "o"),
     "PulseOBS": ("#0072B2", "o"),
 }
+SMALLEST = {"minutes": 5}
 AXES = {
     "minutes": "Length (min)",
     "n_channels": "Channels",
@@ -34,13 +36,18 @@ def write_page(results, folder):
             (folder / f"{part}.inc").write_text("\n".join(lines) + "\n")
 
 
-def slope(rows, smallest):
-    """Exponent of cost over size, from `smallest` on; None with fewer than 3 sizes."""
+def slope(rows, axis):
+    """Exponent of cost over size; None with fewer than 3 sizes."""
     pairs = [(row["value"], row["seconds"]) for row in rows]
-    pairs = [pair for pair in pairs if pair[0] >= smallest]
+    pairs = [pair for pair in pairs if pair[0] >= SMALLEST.get(axis, 0)]
     if len(pairs) < 3:
         return None
-    return float(np.polyfit(*np.log(pairs).T, 1)[0])
+    size, seconds = np.transpose(pairs)
+    if axis == "n_channels":
+        # t = fixed + c size, relative errors; triggers and clock are fixed
+        line = np.transpose([1 / seconds, size / seconds])
+        seconds = seconds - nnls(line, np.ones(len(size)))[0][0]
+    return float(np.polyfit(np.log(size), np.log(seconds), 1)[0])
 
 
 def _quality(part, folder):
@@ -119,13 +126,8 @@ def _pulse(part, _):
 def _cost(part, folder, file="cost.svg"):
     found, typical = part["results"], part["typical"]
     names = list(dict.fromkeys(name for rows in found.values() for name in rows))
-    # the clock, triggers and time courses cost the same for any number of channels
-    smallest = {"minutes": 5, "n_channels": 64, "sfreq": 0}
     slopes = {
-        name: {
-            axis: slope(rows.get(name, []), smallest[axis])
-            for axis, rows in found.items()
-        }
+        name: {axis: slope(rows.get(name, []), axis) for axis, rows in found.items()}
         for name in names
     }
     table = []

@@ -14,7 +14,8 @@ def artifact_band(x, sfreq):
     The signal minus its moving average over 20 ms: little below 20 Hz is left, and
     there is no ringing at the borders of the scan.
     """
-    return x - uniform_filter1d(x, 2 * int(0.01 * sfreq) + 1)
+    slow = uniform_filter1d(x, 2 * int(0.01 * sfreq) + 1)
+    return np.subtract(x, slow, out=slow)
 
 
 def acquisition_spans(x, sfreq, min_duration=1.0):
