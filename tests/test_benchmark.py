@@ -1,8 +1,13 @@
 """Time and memory with different numbers of jobs."""
 
+import re
+import runpy
+import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 
 from mne_facet import AAS, Filter, TriggerDetector, benchmark_scaling, plot_scaling
@@ -54,3 +59,13 @@ def test_picture_has_the_numbers(simulated):
     assert list(ideal.get_ydata()) == [1, 2]
     assert list(measured.get_ydata()) == [row.speedup for row in rows]
     assert list(axes[1].lines[0].get_ydata()) == [row.memory / 1e6 for row in rows]
+
+
+def test_filters_whose_speed_is_compared_give_the_same(monkeypatch, capsys):
+    pytest.importorskip("numba")
+    script = Path(__file__).parents[1] / "examples" / "benchmarks" / "anc_speed.py"
+    monkeypatch.setattr(sys, "argv", [str(script), "--taps", "20", "--seconds", "0.1"])
+    runpy.run_path(str(script), run_name="__main__")
+    differences = re.findall(r"difference (\S+)", capsys.readouterr().out)
+    assert len(differences) == 4
+    assert all(float(difference) < 1e-12 for difference in differences)

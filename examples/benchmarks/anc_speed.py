@@ -14,12 +14,14 @@ import time
 from functools import partial
 
 import numpy as np
+from numba import njit
 from threadpoolctl import threadpool_limits
 
 from mne_facet.signal import lms
-from mne_facet.signal.compiled import compiled
 
 
+# compiled as the loops of ANC are
+@njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def by_sample(r, d, weights):
     """Widrow's recursion; the weights are kept in reverse order."""
     n_taps = weights.size
@@ -66,10 +68,9 @@ def main():
     reference, target = rng.standard_normal((2, int(5000 * args.seconds)))
     order = args.taps - 1
     step = 0.05 / (args.taps * np.mean(reference**2))
-    types = "f8[::1](f8[::1], f8[::1], f8[::1])"
     kernels = {
         "sample by sample, NumPy": (by_sample_numpy, 1),
-        "sample by sample, Numba": (compiled(by_sample, types), 1),
+        "sample by sample, Numba": (by_sample, 1),
         "in blocks, NumPy": (lms._numpy_blocks, lms._BLOCK),
         "in blocks, as ANC has it": (None, 0),
     }
