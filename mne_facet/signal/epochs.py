@@ -277,6 +277,32 @@ def paste(clean, templates, gain, grid, block, rows):
         clean[start:end] -= noise[start - begin : end - begin]
 
 
+def paste_shared(clean, averages, group, coefs, waves, grid, block, rows):
+    """Subtract ``averages[group] + coefs @ waves``, cross-faded where epochs join.
+
+    Parameters
+    ----------
+    clean : array, shape (n_times,)
+        Channel, changed in place.
+    averages : array, shape (n_averages, length)
+        Templates before each epoch's share of the waves is added.
+    group : array of int, shape (n_block,)
+        Which of them an epoch takes.
+    coefs, waves : array, shape (n_block, n_waves), (n_waves, length)
+        What to add.
+    grid, block, rows
+        As in :func:`paste`.
+    """
+    kernels = compiled()
+    if kernels:
+        joints = find_joints(grid, rows, block)
+        kernels.paste_shared(clean, averages, group, coefs, waves, joints)
+        return
+    templates = averages[group]
+    add_waves(templates, coefs, waves)
+    paste(clean, templates, np.ones(len(templates)), grid, block, rows)
+
+
 def find_joints(grid, rows, block=slice(None)):
     """:class:`Joints` of epochs of a grid."""
     borders = np.c_[grid.starts[block], grid.stops[block]].astype(float)

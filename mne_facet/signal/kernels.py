@@ -156,12 +156,12 @@ def paste(clean, templates, gain, joints, first):
 
 
 @_compile
-def paste_shared(clean, averages, group, moves, waves, joints):
-    """Subtract averages that epochs share; see `template.subtract_significant`."""
+def paste_shared(clean, averages, group, coefs, waves, joints):
+    """Subtract averages that epochs share, and waves; see `epochs.paste_shared`."""
     template, gain = np.empty((1, averages.shape[1])), np.ones(1)
     for k in range(len(group)):
         template[0] = averages[group[k]]
-        add_waves(template, moves[k : k + 1], waves)
+        add_waves(template, coefs[k : k + 1], waves)
         paste(clean, template, gain, joints, k)
 
 

@@ -26,7 +26,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.optimize import minimize_scalar
 
 from .align import gather
-from .epochs import paste
+from .epochs import paste_shared
 
 # values in a block of epochs: 1 MB stays in cache, however long the recording
 _BLOCK = 300_000
@@ -97,8 +97,6 @@ def subtract_components(x, grids, taps, n_components="auto"):
     clean, counts = x.copy(), set()
     if x[0] == x[-1] and np.ptp(x) == 0:
         return clean, None
-    # in single precision, of which the offset must not take a part
-    x = (x - x.mean()).astype(np.float32)
     for grid in grids:
         for section in _sections(grid):
             counts.add(_subtract_section(clean, x, grid, section, taps, n_components))
@@ -131,10 +129,12 @@ def _subtract_section(clean, x, grid, section, taps, n_components):
     if n_components == "auto":
         basis = basis[: count_components(epochs, weights, energy, basis)]
     if len(basis):
+        coefs, basis = (epochs @ basis.T).astype(float), basis.astype(float)
+        nothing = np.zeros((1, length))
         for block in _blocks(len(rows), length):
-            fit = (epochs[block] @ basis.T) @ basis
             part = slice(section.start + block.start, section.start + block.stop)
-            paste(clean, fit, np.ones(len(fit)), grid, part, rows[block])
+            first, group = rows[block], np.zeros(len(rows[block]), int)
+            paste_shared(clean, nothing, group, coefs[block], basis, grid, part, first)
     return len(basis)
 
 
@@ -144,7 +144,7 @@ def _blocks(n_epochs, length):
 
 
 def _filtered_epochs(x, rows, length, taps):
-    epochs = np.empty((len(rows), length), x.dtype)
+    epochs = np.empty((len(rows), length), np.float32)
     for block in _blocks(len(rows), length):
         first = rows[block][0]
         part = filtered(x, first, rows[block][-1] + length, taps)
@@ -153,7 +153,7 @@ def _filtered_epochs(x, rows, length, taps):
 
 
 def filtered(x, start, stop, taps):
-    """Part of a filtered signal, by overlapping Fourier transforms.
+    """Part of a high-passed signal, by overlapping Fourier transforms.
 
     Parameters
     ----------
@@ -162,11 +162,11 @@ def filtered(x, start, stop, taps):
     start, stop : int
         Part of it.
     taps : array, shape (n_taps,)
-        Symmetric filter of odd length.
+        Symmetric filter of odd length without gain at 0 Hz.
 
     Returns
     -------
-    y : array, shape (stop - start,)
+    y : array of float32, shape (stop - start,)
         Filtered without delay.
     """
     n_more = taps.size - 1
@@ -174,8 +174,10 @@ def filtered(x, start, stop, taps):
     step = n_fft - n_more
     n_parts = -(-(stop - start) // step)
     padded = gather(x, np.array([start - n_more // 2]), n_parts * step + n_more)[0]
+    # in single precision, of which the offset must not take a part
+    padded = (padded - padded.mean()).astype(np.float32)
     parts = fft.rfft(sliding_window_view(padded, n_fft)[::step])
-    parts *= fft.rfft(taps.astype(x.dtype), n_fft)
+    parts *= fft.rfft(taps.astype(np.float32), n_fft)
     return fft.irfft(parts, n_fft)[:, n_more:].ravel()[: stop - start]
 
 

@@ -45,6 +45,7 @@ from .epochs import (
     intact_epochs,
     part_ranges,
     paste,
+    paste_shared,
 )
 from .products import (
     Steps,
@@ -241,10 +242,8 @@ def subtract_significant(x, grids, weights):
                 waves = waves.copy()
                 for waveforms in (averages, waves):
                     _take_noise(waveforms, period, factors)
-            moves = smooth.moves[block]
-            _paste_shared(
-                clean, averages, group, moves, waves, grid, block, epochs.rows
-            )
+            moves, first = smooth.moves[block], epochs.rows[block]
+            paste_shared(clean, averages, group, moves, waves, grid, block, first)
     return clean
 
 
@@ -425,18 +424,6 @@ def _quick_length(length):
         return number
 
     return min(range(length - 2, length + 3), key=largest_prime)
-
-
-def _paste_shared(clean, averages, group, moves, waves, grid, block, rows):
-    """Subtract from each epoch the average of its group, moved to its position."""
-    joints = find_joints(grid, rows[block], block)
-    kernels = compiled()
-    if kernels:
-        kernels.paste_shared(clean, averages, group, moves, waves, joints)
-        return
-    templates = averages[group]
-    add_waves(templates, moves, waves)
-    paste(clean, templates, np.ones(len(templates)), grid, block, rows[block])
 
 
 def _mean_power(coefs):
