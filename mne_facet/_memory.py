@@ -17,15 +17,15 @@ from ._files import read_file
 from ._segments import low_rate_step
 from .blockwise import chains
 
-# Python with MNE and what it imports (measured)
-_BASE = 200e6
+# Python with MNE, Numba and what they import (measured)
+_BASE = 250e6
 # of smaller arrays, the allocator keeps what is freed: about as much as is in use
 _LARGE = 32e6
 # copies of the data that MNE's exporters make (measured)
 _COPIES_TO_WRITE = {"fif": 0.0, "brainvision": 2.5, "edf": 1.5, "eeglab": 1.5}
-# seconds for opening and closing a file, and per sample for reading and writing it
 # figures and their page
 _PAGE = 150e6
+# seconds for opening and closing a file, and per sample for reading and writing it
 _SECONDS_PER_FILE = 0.2
 _SECONDS_PER_SAMPLE = 15e-9
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}

@@ -1,17 +1,32 @@
 """Filters are MNE's own, channel by channel and in a Pipeline."""
 
+import mne
 import numpy as np
 import pytest
 
 from mne_facet import Filter, NotchFilter, Resample
 
 
-def test_filter_is_mnes(simulated):
+@pytest.mark.parametrize("method", ["fir", "iir"])
+@pytest.mark.parametrize("band", [(1.0, 40.0), (None, 70.0), (0.5, None), (80, 40)])
+def test_filter_is_mnes(simulated, band, method):
+    """Also where recordings were joined, and in parts shorter than the filter."""
     raw, _ = simulated()
-    expected = raw.copy().filter(1.0, 40.0, picks=["eeg", "ecg"])
-    np.testing.assert_array_equal(
-        Filter(1.0, 40.0).fit_transform(raw).get_data(), expected.get_data()
+    raw = mne.concatenate_raws(
+        [raw, raw.copy().crop(0, 1.5), raw.copy().crop(0, 0), raw.copy().crop(0, 10)]
     )
+    raw.annotations.append(raw.first_time + 3.0, 0.7, "BAD_ACQ_SKIP")
+    expected = raw.copy().filter(*band, method=method, picks=["eeg", "ecg"])
+    filtered = Filter(*band, method=method).fit_transform(raw)
+    np.testing.assert_allclose(filtered.get_data(), expected.get_data(), 0, 1e-15)
+    assert filtered.info["highpass"] == expected.info["highpass"]
+    assert filtered.info["lowpass"] == expected.info["lowpass"]
+
+
+def test_filter_longer_than_the_recording(simulated):
+    raw, _ = simulated()
+    with pytest.warns(RuntimeWarning, match="is longer than the signal"):
+        Filter(0.01, None).fit_transform(raw)
 
 
 def test_bad_channels_are_filtered_too(simulated):

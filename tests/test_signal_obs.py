@@ -12,7 +12,7 @@ from mne_facet.signal.epochs import EpochGrid
 from mne_facet.signal.obs import (
     count_components,
     design_highpass,
-    filtered,
+    high_passed,
     largest_by_chance,
     subtract_components,
 )
@@ -230,9 +230,9 @@ def test_number_of_components(shape, n_planted):
 def test_highpass():
     x = _eeg(5000)
     whole = np.convolve(np.pad(x, TAPS.size // 2, mode="edge"), TAPS, "valid")
-    part, tolerance = filtered(x + 1.0, 700, 3100, TAPS), 1e-6 * np.std(x)
+    part, tolerance = high_passed(x + 1.0, 700, 3100, TAPS), 1e-6 * np.std(x)
     np.testing.assert_allclose(part, whole[700:3100], rtol=0, atol=tolerance)
-    part = filtered(x, 0, 5000, TAPS)
+    part = high_passed(x, 0, 5000, TAPS)
     np.testing.assert_allclose(part, whole, rtol=0, atol=tolerance)
     response = np.abs(np.fft.rfft(TAPS, 10_000))
     assert response[0] < 1e-12

@@ -19,7 +19,6 @@ from itertools import pairwise
 
 import numpy as np
 import scipy
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft
 from scipy.linalg import eigh
 from scipy.ndimage import uniform_filter1d
@@ -27,6 +26,7 @@ from scipy.optimize import minimize_scalar
 
 from .align import gather
 from .epochs import paste_shared
+from .fir import convolve
 
 # values in a block of epochs: 1 MB stays in cache, however long the recording
 _BLOCK = 300_000
@@ -147,13 +147,13 @@ def _filtered_epochs(x, rows, length, taps):
     epochs = np.empty((len(rows), length), np.float32)
     for block in _blocks(len(rows), length):
         first = rows[block][0]
-        part = filtered(x, first, rows[block][-1] + length, taps)
+        part = high_passed(x, first, rows[block][-1] + length, taps)
         epochs[block] = gather(part, rows[block] - first, length)
     return epochs
 
 
-def filtered(x, start, stop, taps):
-    """Part of a high-passed signal, by overlapping Fourier transforms.
+def high_passed(x, start, stop, taps):
+    """Part of a high-passed signal.
 
     Parameters
     ----------
@@ -170,15 +170,10 @@ def filtered(x, start, stop, taps):
         Filtered without delay.
     """
     n_more = taps.size - 1
-    n_fft = 1 << int(8 * taps.size).bit_length()
-    step = n_fft - n_more
-    n_parts = -(-(stop - start) // step)
-    padded = gather(x, np.array([start - n_more // 2]), n_parts * step + n_more)[0]
+    first = np.array([start - n_more // 2])
+    padded = gather(x, first, stop - start + n_more)[0]
     # in single precision, of which the offset must not take a part
-    padded = (padded - padded.mean()).astype(np.float32)
-    parts = fft.rfft(sliding_window_view(padded, n_fft)[::step])
-    parts *= fft.rfft(taps.astype(np.float32), n_fft)
-    return fft.irfft(parts, n_fft)[:, n_more:].ravel()[: stop - start]
+    return convolve((padded - padded.mean()).astype(np.float32), taps)
 
 
 def _weights(epochs, good):
