@@ -7,8 +7,9 @@ import pytest
 from scipy import fft
 
 from mne_facet.signal.averaging import moving_weights
+from mne_facet.signal.baseline import sums_between
 from mne_facet.signal.compiled import compiled
-from mne_facet.signal.epochs import EpochGrid
+from mne_facet.signal.epochs import EpochGrid, part_ranges
 from mne_facet.signal.lowrank import delay
 from mne_facet.signal.template import subtract_significant, subtract_templates
 
@@ -57,3 +58,14 @@ def test_delay_turns_phases(length, use_numba, monkeypatch):
     turns = 2 * np.pi * delays * [5, 11, 17] / length
     expected = np.sin(waves - turns[:, np.newaxis])
     np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 3, 1023, 1024, 5001])
+def test_ranges_and_sums_agree(size, monkeypatch):
+    x = np.random.default_rng(size).standard_normal(size)
+    borders = np.unique(np.linspace(0, size - 1, 7).astype(int))
+    found = []
+    for use_numba in ("true", "false"):
+        monkeypatch.setenv("MNE_USE_NUMBA", use_numba)
+        found.append(np.r_[*part_ranges(x), sums_between(x, borders)])
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-12)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .compiled import compiled
+
 
 def baseline(x, periods, n_grid, good=None, n_passes=1):
     """Twofold moving average over one period, on a grid of points per period.
@@ -39,7 +41,7 @@ def baseline(x, periods, n_grid, good=None, n_passes=1):
     )
     first = np.minimum(knots.astype(int), x.size - 2)
     fraction = knots - first
-    cumulative = np.r_[0.0, np.cumsum(np.add.reduceat(x, first)[:-1])]
+    cumulative = np.r_[0.0, np.cumsum(sums_between(x, first))]
     # the running sum of x, interpolated between samples to third order
     step = x[first + 1] - x[first]
     cumulative += fraction * x[first] + 0.5 * fraction * (fraction - 1) * step
@@ -56,6 +58,14 @@ def baseline(x, periods, n_grid, good=None, n_passes=1):
     border = knots[0] - widths[:n_grid].sum()
     position = border + np.r_[0.0, np.cumsum(wide[n_grid:-n_grid])]
     return position, value
+
+
+def sums_between(x, borders):
+    """Sum of the samples from each border to the next, borders ascending."""
+    kernels = compiled()
+    if kernels:
+        return kernels.sums(x, borders)
+    return np.add.reduceat(x, borders)[:-1]
 
 
 def _repeat_ends(x, n_grid):

@@ -23,10 +23,30 @@ def ranges(x, size):
     found = np.empty((2, -(-x.size // size)))
     for k in range(found.shape[1]):
         part = x[k * size : (k + 1) * size]
-        low = high = part[0]
+        # four of each at a time: a comparison waits for the one before it
+        low0 = low1 = low2 = low3 = high0 = high1 = high2 = high3 = part[0]
+        whole = part.size // 4 * 4
+        for t in range(0, whole, 4):
+            low0, high0 = min(low0, part[t]), max(high0, part[t])
+            low1, high1 = min(low1, part[t + 1]), max(high1, part[t + 1])
+            low2, high2 = min(low2, part[t + 2]), max(high2, part[t + 2])
+            low3, high3 = min(low3, part[t + 3]), max(high3, part[t + 3])
+        for t in range(whole, part.size):
+            low0, high0 = min(low0, part[t]), max(high0, part[t])
+        found[0, k] = min(min(low0, low1), min(low2, low3))
+        found[1, k] = max(max(high0, high1), max(high2, high3))
+    return found
+
+
+@_compile
+def sums(x, borders):
+    """Sums between borders; see `baseline.sums_between`."""
+    found = np.empty(borders.size - 1)
+    for k in range(found.size):
+        part, total = x[borders[k] : borders[k + 1]], 0.0
         for t in range(part.size):
-            low, high = min(low, part[t]), max(high, part[t])
-        found[0, k], found[1, k] = low, high
+            total += part[t]
+        found[k] = total
     return found
 
 

@@ -401,10 +401,14 @@ def _noise_share(templates, left, share):
 def _take_noise(rows, period, factors):
     """Take out of rows what the factors of harmonics leave of them, in place."""
     margin, more = period.start, rows.shape[1] - period.stop
+    factors = factors.astype(np.float32)
     # few at a time: memory that is used again need not be found
     for first in range(0, len(rows), 8):
         part = rows[first : first + 8]
-        noise = fft.irfft(fft.rfft(part[:, period]) * factors, period.stop - margin)
+        # in single precision: noise itself, of which six digits are enough
+        coefs = fft.rfft(part[:, period].astype(np.float32))
+        coefs *= factors
+        noise = fft.irfft(coefs, period.stop - margin)
         part[:, :margin] -= noise[:, -margin:]
         part[:, period] -= noise
         part[:, period.stop :] -= noise[:, :more]
