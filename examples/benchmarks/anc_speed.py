@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 from threadpoolctl import threadpool_limits
 
+from mne_facet._base import _keep_freed_memory
 from mne_facet.signal import lms
 
 
@@ -92,5 +93,7 @@ def main():
 
 
 if __name__ == "__main__":
+    # memory is used again, as it is from channel to channel in a correction
+    _keep_freed_memory()
     with threadpool_limits(1):
         main()

@@ -77,8 +77,15 @@ def _run(kernel, size, reference, target, order, step):
         filler = np.zeros(-n_steps % size)
         r = np.sqrt(2 * step) * np.r_[reference, filler]
         d = np.r_[target[order:], filler]
-        explained[order:] = kernel(r, d, np.zeros(order + 1))[:n_steps]
+        explained[order:] = kernel(r, d, _zeros(order + 1))[:n_steps]
     return explained
+
+
+def _zeros(size):
+    """Zeros from the start of a cache line: weights across two take a tenth longer."""
+    buffer = np.zeros(size + 7)
+    first = -(buffer.ctypes.data // 8) % 8
+    return buffer[first : first + size]
 
 
 def _numpy_blocks(r, d, weights):
