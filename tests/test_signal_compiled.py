@@ -8,7 +8,7 @@ from scipy import fft
 
 from mne_facet.signal.averaging import moving_weights
 from mne_facet.signal.baseline import sums_between
-from mne_facet.signal.compiled import compiled
+from mne_facet.signal.compiled import aligned, compiled
 from mne_facet.signal.epochs import EpochGrid, part_ranges
 from mne_facet.signal.lowrank import delay
 from mne_facet.signal.template import subtract_significant, subtract_templates
@@ -69,3 +69,12 @@ def test_ranges_and_sums_agree(size, monkeypatch):
         monkeypatch.setenv("MNE_USE_NUMBA", use_numba)
         found.append(np.r_[*part_ranges(x), sums_between(x, borders)])
     np.testing.assert_allclose(*found, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(3, 16), (2, 3, 8), (2, 0, 8)])
+def test_aligned_rows_start_on_cache_lines(shape):
+    array = np.random.default_rng(0).standard_normal(shape)
+    copy = aligned(array)
+    np.testing.assert_array_equal(copy, array)
+    assert copy.flags.c_contiguous
+    assert copy.ctypes.data % 64 == 0

@@ -9,7 +9,7 @@ from scipy.interpolate import BSpline, make_interp_spline
 
 from .align import gather, raised_cosine
 from .baseline import baseline
-from .compiled import compiled
+from .compiled import aligned, compiled
 
 # samples in a part of a channel whose range is looked at
 _PART = 1024
@@ -211,7 +211,7 @@ def _interpolation(n_points, length):
     number = basis.indices[::4]
     borders = np.searchsorted(number, np.arange(n_points - 2))
     # design_matrix gives four entries per row, zeros included
-    basis = np.ascontiguousarray(basis.data.reshape(length, 4).T)
+    basis = aligned(basis.data.reshape(length, 4).T)
     return interpolant.c.T.copy(), Spline(basis, borders)
 
 

@@ -10,11 +10,13 @@ import numpy as np
 from numba import njit
 
 from . import products
+from .compiled import aligned_empty
 
 # sums in any order, but NaN and Inf stay what they are
 _compile = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 
 _amplitudes = _compile(products.amplitudes)
+_aligned_empty = _compile(aligned_empty)
 
 
 @_compile
@@ -61,21 +63,34 @@ def _cut(windows, which):
 @_compile
 def sum_up(templates, steps, windows, first):
     """Rows of an averaging matrix times epochs; see `products.running_product`."""
+    data = steps.data
     for k in range(len(templates)):
         template = templates[k]
-        if steps.goes_on[first + k]:
+        begin, end = steps.indptr[first + k], steps.indptr[first + k + 1]
+        if not steps.goes_on[first + k]:
+            template[:] = 0.0
+        elif end - begin < 4:
             template[:] = templates[k - steps.lag]
         else:
-            template[:] = 0.0
-        begin, end = steps.indptr[first + k], steps.indptr[first + k + 1]
+            # most rows: epochs at both ends enter and leave, the own one and the last
+            before, i = templates[k - steps.lag], begin
+            w0, w1, w2, w3 = data[i], data[i + 1], data[i + 2], data[i + 3]
+            e0 = _cut(windows, steps.indices[i])
+            e1 = _cut(windows, steps.indices[i + 1])
+            e2 = _cut(windows, steps.indices[i + 2])
+            e3 = _cut(windows, steps.indices[i + 3])
+            for t in range(template.size):
+                more = w0 * e0[t] + w1 * e1[t] + w2 * e2[t] + w3 * e3[t]
+                template[t] = before[t] + more
+            begin += 4
         for i in range(begin, end - 1, 2):
-            weight, epoch = steps.data[i], _cut(windows, steps.indices[i])
-            other_weight = steps.data[i + 1]
+            weight, epoch = data[i], _cut(windows, steps.indices[i])
+            other_weight = data[i + 1]
             other = _cut(windows, steps.indices[i + 1])
             for t in range(template.size):
                 template[t] += weight * epoch[t] + other_weight * other[t]
         if (end - begin) % 2:
-            weight = steps.data[end - 1]
+            weight = data[end - 1]
             epoch = _cut(windows, steps.indices[end - 1])
             for t in range(template.size):
                 template[t] += weight * epoch[t]
@@ -178,7 +193,7 @@ def paste(clean, templates, gain, joints, first):
 @_compile
 def paste_shared(clean, averages, group, coefs, waves, joints):
     """Subtract averages that epochs share, and waves; see `epochs.paste_shared`."""
-    template, gain = np.empty((1, averages.shape[1])), np.ones(1)
+    template, gain = _aligned_empty(1, averages.shape[1]), np.ones(1)
     for k in range(len(group)):
         template[0] = averages[group[k]]
         add_waves(template, coefs[k : k + 1], waves)
@@ -189,7 +204,7 @@ def paste_shared(clean, averages, group, coefs, waves, joints):
 def subtract(clean, epochs, means, smooth, joints, width):
     """Subtract the templates of all epochs; see `template.subtract_templates`."""
     borders = means.borders
-    templates = np.empty((np.diff(borders).max(), epochs.windows.length))
+    templates = _aligned_empty(np.diff(borders).max(), epochs.windows.length)
     for number in range(len(borders) - 1):
         start, stop = borders[number], borders[number + 1]
         block, good = templates[: stop - start], epochs.good[start:stop]

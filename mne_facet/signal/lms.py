@@ -21,7 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.linalg.blas import dtrsv
 
 from .align import raised_cosine
-from .compiled import compiled
+from .compiled import aligned_empty, compiled
 
 # samples in a block, compiled and in NumPy, and blocks prepared together in NumPy
 _COMPILED_BLOCK = 4
@@ -73,19 +73,14 @@ def _run(kernel, size, reference, target, order, step):
     explained = np.zeros(len(target))
     n_steps = len(target) - order
     if n_steps > 0:
+        weights = aligned_empty(1, order + 1)[0]
+        weights[:] = 0
         # zeros at the end fill the last block; what comes later changes nothing before
         filler = np.zeros(-n_steps % size)
         r = np.sqrt(2 * step) * np.r_[reference, filler]
         d = np.r_[target[order:], filler]
-        explained[order:] = kernel(r, d, _zeros(order + 1))[:n_steps]
+        explained[order:] = kernel(r, d, weights)[:n_steps]
     return explained
-
-
-def _zeros(size):
-    """Zeros from the start of a cache line: weights across two take a tenth longer."""
-    buffer = np.zeros(size + 7)
-    first = -(buffer.ctypes.data // 8) % 8
-    return buffer[first : first + size]
 
 
 def _numpy_blocks(r, d, weights):

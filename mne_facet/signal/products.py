@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import sparse
 
-from .compiled import compiled
+from .compiled import aligned_empty, compiled
 
 # rows from which one call for each is quicker than one for all; with shorter ones
 # threads would hand over the interpreter lock too often
@@ -106,7 +106,7 @@ def running_product(steps, windows, start, stop):
     """
     kernels = compiled()
     if kernels:
-        templates = np.empty((stop - start, windows.length))
+        templates = aligned_empty(stop - start, windows.length)
         kernels.sum_up(templates, steps, windows, start)
         return templates
     indptr = steps.indptr[start : stop + 1]

@@ -30,7 +30,7 @@ from .align import (
     derivatives,
     shift_powers,
 )
-from .compiled import compiled
+from .compiled import LINE, aligned, compiled
 from .epochs import (
     Spline,
     Windows,
@@ -239,7 +239,7 @@ def subtract_significant(x, grids, weights):
                 add_waves(left, -smooth.moves[block.start + some], waves)
                 share = means.noise[rows].mean()
                 factors = _noise_share(averages[:, period], left[:, period], share)
-                waves = waves.copy()
+                waves = aligned(waves)
                 for waveforms in (averages, waves):
                     _take_noise(waveforms, period, factors)
             moves, first = smooth.moves[block], epochs.rows[block]
@@ -262,6 +262,7 @@ def _cut(x, grid, intact):
     rows = np.floor(grid.starts + 0.5).astype(int) - pad
     widths = grid.stops - grid.starts
     length = int(np.ceil(widths.max())) + 1 + 2 * pad
+    length += -length % LINE
     windows = epoch_windows(x, grid, rows, length, pad)
     fraction, stop = grid.starts - pad - rows, pad + round(np.median(widths))
     return _Epochs(windows, rows, fraction, pad, stop, _lenders(grid, intact))
@@ -338,9 +339,9 @@ def _smooth(epochs, means, slow, spline):
         waves = derivatives(*spectra, epochs.windows.length)
         n_waves = _visible_orders(moves, waves)
         moves, waves = moves[:, :n_waves], waves[:, 1 : 1 + n_waves]
-        waves = np.ascontiguousarray(waves)
+        waves = aligned(waves)
     else:
-        moves, waves = moves[:, :0], np.zeros((n_sections, 0, 0))
+        moves, waves = moves[:, :0], np.zeros((n_sections, 0, epochs.windows.length))
     first = np.searchsorted(means.group, means.borders[:-1])
     section = np.minimum(first // _SECTION, n_sections - 1)
     return _Smooth(-slow, spline, np.ascontiguousarray(moves), waves, section)
