@@ -71,7 +71,7 @@ def test_ranges_and_sums_agree(size, monkeypatch):
     np.testing.assert_allclose(*found, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(3, 16), (2, 3, 8), (2, 0, 8)])
+@pytest.mark.parametrize("shape", [(3, 16), (2, 3, 8)])
 def test_aligned_rows_start_on_cache_lines(shape):
     array = np.random.default_rng(0).standard_normal(shape)
     copy = aligned(array)
