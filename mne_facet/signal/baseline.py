@@ -35,57 +35,63 @@ def baseline(x, periods, n_grid, good=None, n_passes=1):
     value : array of float
         Baseline at these positions.
     """
-    n_points = n_grid * (len(periods) - 1)
-    knots = np.interp(
-        np.arange(n_points + 1) / n_grid, np.arange(len(periods)), periods
-    )
-    first = np.minimum(knots.astype(int), x.size - 2)
-    fraction = knots - first
-    cumulative = np.r_[0.0, np.cumsum(sums_between(x, first))]
-    # the running sum of x, interpolated between samples to third order
-    step = x[first + 1] - x[first]
-    cumulative += fraction * x[first] + 0.5 * fraction * (fraction - 1) * step
-    sums, widths = np.diff(cumulative), np.diff(knots)
-    if good is not None and good.any():
-        _bridge(sums.reshape(-1, n_grid), good)
-    wide = _repeat_ends(widths, n_grid)
-    value = 0.0
-    for _ in range(n_passes):
-        more = _twofold_average(_repeat_ends(sums, n_grid), wide, n_grid)
-        value = value + more
-        cells = 0.5 * (more[1:] + more[:-1]) * wide[n_grid:-n_grid]
-        sums = sums - cells[n_grid:-n_grid]
-    border = knots[0] - widths[:n_grid].sum()
-    position = border + np.r_[0.0, np.cumsum(wide[n_grid:-n_grid])]
-    return position, value
-
-
-def sums_between(x, borders):
-    """Sum of the samples from each border to the next, borders ascending."""
+    if good is None or not good.any():
+        good = np.ones(len(periods) - 1, bool)
     kernels = compiled()
     if kernels:
-        return kernels.sums(x, borders)
-    return np.add.reduceat(x, borders)[:-1]
+        return kernels.baseline(x, periods, n_grid, good, n_passes)
+    knots, first = divide(periods, n_grid, x.size)
+    sums = np.add.reduceat(x, first)[:-1]
+    return slow_part(x, knots, first, sums, n_grid, good, n_passes)
 
 
-def _repeat_ends(x, n_grid):
-    """Two more of the first and of the last period."""
-    return np.r_[np.tile(x[:n_grid], 2), x, np.tile(x[-n_grid:], 2)]
+# The rest is compiled where there is a compiler: threads would wait for the
+# interpreter's lock at each of these short steps.
 
 
-def _twofold_average(sums, widths, n_grid):
-    box = _moving_sum(sums, n_grid) / _moving_sum(widths, n_grid)
-    return (_moving_sum(box[:-1], n_grid) + _moving_sum(box[1:], n_grid)) / (2 * n_grid)
+def divide(periods, n_grid, n_times):
+    """Points that divide the periods, and the samples at or before them."""
+    n_points = n_grid * (len(periods) - 1)
+    number = np.arange(len(periods)).astype(np.float64)
+    knots = np.interp(np.arange(n_points + 1) / n_grid, number, periods)
+    return knots, np.minimum(knots.astype(np.int64), n_times - 2)
 
 
-def _bridge(rows, good):
-    """Replace rows that are not good by the mean of the next good ones, in place."""
-    known = np.flatnonzero(good)
+def slow_part(x, knots, first, sums, n_grid, good, n_passes):
+    """Baseline from the sums of the samples between points."""
+
+    def repeat_ends(values):
+        """Two more of the first and of the last period."""
+        start, end = values[:n_grid], values[-n_grid:]
+        return np.concatenate((start, start, values, end, end))
+
+    def running_sum(values):
+        return np.concatenate((np.zeros(1), np.cumsum(values)))
+
+    def moving_sum(values):
+        total = running_sum(values)
+        return total[n_grid:] - total[:-n_grid]
+
+    # the running sum of x, interpolated between samples to third order
+    fraction = knots - first
+    step = x[first + 1] - x[first]
+    cumulative = running_sum(sums)
+    cumulative += fraction * x[first] + 0.5 * fraction * (fraction - 1) * step
+    sums, widths = np.diff(cumulative), np.diff(knots)
+    # a period that is not good gets the mean of the next good ones
+    rows, known = sums.reshape(-1, n_grid), np.flatnonzero(good)
     for k in np.flatnonzero(~good):
         after = np.searchsorted(known, k)
-        rows[k] = rows[known[max(0, after - 1) : after + 1]].mean(axis=0)
-
-
-def _moving_sum(x, width):
-    total = np.r_[0.0, np.cumsum(x)]
-    return total[width:] - total[:-width]
+        near = known[max(0, after - 1) : after + 1]
+        rows[k] = rows[near].sum(axis=0) / near.size
+    wide = repeat_ends(widths)
+    inner = wide[n_grid:-n_grid]
+    value = np.zeros(inner.size + 1)
+    for _ in range(n_passes):
+        box = moving_sum(repeat_ends(sums)) / moving_sum(wide)
+        more = (moving_sum(box[:-1]) + moving_sum(box[1:])) / (2 * n_grid)
+        value += more
+        cells = 0.5 * (more[1:] + more[:-1]) * inner
+        sums = sums - cells[n_grid:-n_grid]
+    border = knots[0] - widths[:n_grid].sum()
+    return border + running_sum(inner), value

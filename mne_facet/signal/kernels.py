@@ -9,6 +9,7 @@ index, which might be negative, these take twice as long.
 import numpy as np
 from numba import njit
 
+from . import baseline as slow
 from . import products
 from .compiled import aligned_empty
 
@@ -17,6 +18,7 @@ _compile = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 
 _amplitudes = _compile(products.amplitudes)
 _aligned_empty = _compile(aligned_empty)
+_divide, _slow_part = _compile(slow.divide), _compile(slow.slow_part)
 
 
 @_compile
@@ -41,8 +43,15 @@ def ranges(x, size):
 
 
 @_compile
-def sums(x, borders):
-    """Sums between borders; see `baseline.sums_between`."""
+def baseline(x, periods, n_grid, good, n_passes):
+    """Slow part of a signal; see `baseline.baseline`."""
+    knots, first = _divide(periods, n_grid, x.size)
+    sums = _sums(x, first)
+    return _slow_part(x, knots, first, sums, n_grid, good, n_passes)
+
+
+@_compile
+def _sums(x, borders):
     found = np.empty(borders.size - 1)
     for k in range(found.size):
         part, total = x[borders[k] : borders[k + 1]], 0.0
