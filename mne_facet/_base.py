@@ -15,6 +15,8 @@ from mne.utils import logger
 from sklearn.base import BaseEstimator, TransformerMixin
 from threadpoolctl import ThreadpoolController
 
+from .signal.epochs import is_flat
+
 # where there is a pulse artifact
 BRAIN = ("eeg", "eog")
 # seconds of work below which starting workers is not worth it
@@ -301,7 +303,7 @@ def check_data(raw, picks, *, name):
         # one pass: the sum of squares is finite if all values are
         if not np.isfinite(x @ x):
             broken.append(raw.ch_names[pick])
-        flat.append(_is_flat(x))
+        flat.append(is_flat(x))
     if broken:
         raise ValueError(
             f"{name} needs finite data, got NaN or Inf in {', '.join(broken)}. "
@@ -312,10 +314,6 @@ def check_data(raw, picks, *, name):
             f"{name} needs a signal, but all {len(picks)} channels are flat. "
             "Check the recording and picks=."
         )
-
-
-def _is_flat(x):
-    return x[0] == x[x.size // 2] == x[-1] and np.ptp(x) == 0
 
 
 def apply_channels(

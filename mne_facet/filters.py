@@ -114,13 +114,16 @@ class Filter(_ChannelFilter):
         self.verbose = verbose
 
     def _plan(self, raw, picks):
+        band = self.l_freq, self.h_freq
         if self.method != "fir":
-            return self._filtering(raw, "filter", self.l_freq, self.h_freq)
+            return self._filtering(raw, "filter", *band)
+        logger.info(f"Filter: FIR{band}")
         spans = np.transpose(_annotations_starts_stops(raw, _JOINTS, invert=True))
-        # of the data only their length matters, for MNE's warning
-        longest = np.empty(np.diff(spans).max())
+        spans = spans[spans[:, 0] < spans[:, 1]]
+        # of the data only the length matters, for MNE's warning
+        longest = np.broadcast_to(0.0, np.diff(spans).max(initial=0))
         taps = mne.filter.create_filter(
-            longest, raw.info["sfreq"], self.l_freq, self.h_freq
+            longest, raw.info["sfreq"], *band, verbose="WARNING"
         )
         return partial(_filter_parts, taps=taps, spans=spans)
 

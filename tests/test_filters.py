@@ -16,6 +16,9 @@ def test_filter_is_mnes(simulated, band, method):
         [raw, raw.copy().crop(0, 1.5), raw.copy().crop(0, 0), raw.copy().crop(0, 10)]
     )
     raw.annotations.append(raw.first_time + 3.0, 0.7, "BAD_ACQ_SKIP")
+    # MNE's IIR filters fail where nothing is left between two joints
+    n_edges = 2 if method == "fir" else 1
+    raw.annotations.append([raw.first_time + 5.0] * n_edges, 0.0, "EDGE boundary")
     expected = raw.copy().filter(*band, method=method, picks=["eeg", "ecg"])
     filtered = Filter(*band, method=method).fit_transform(raw)
     np.testing.assert_allclose(filtered.get_data(), expected.get_data(), 0, 1e-15)

@@ -150,6 +150,11 @@ def intact_epochs(grid, n_times, clipped):
     return grid.good & inside & (first == last)
 
 
+def is_flat(x):
+    """Whether all samples of a channel are equal; of most, three will tell."""
+    return x[0] == x[x.size // 2] == x[-1] and np.ptp(x) == 0
+
+
 def part_ranges(x):
     """Lowest and highest values of successive parts of a channel."""
     kernels = compiled()

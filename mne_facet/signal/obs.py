@@ -25,7 +25,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.optimize import minimize_scalar
 
 from .align import gather
-from .epochs import paste_shared
+from .epochs import is_flat, paste_shared
 from .fir import convolve
 
 # values in a block of epochs: 1 MB stays in cache, however long the recording
@@ -95,7 +95,7 @@ def subtract_components(x, grids, taps, n_components="auto"):
     https://doi.org/10.1016/j.neuroimage.2005.06.067
     """
     clean, counts = x.copy(), set()
-    if x[0] == x[-1] and np.ptp(x) == 0:
+    if is_flat(x):
         return clean, None
     for grid in grids:
         for section in _sections(grid):
