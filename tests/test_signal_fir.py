@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mne_facet.signal.fir import convolve
+from mne_facet.signal.fir import convolve, quickest
 
 
 @pytest.mark.parametrize("n_taps", [1, 2, 33, 901, 4001])
@@ -17,6 +17,12 @@ def test_equals_the_sum(n_taps, n_more):
     out = np.empty(n_more + 1)
     assert convolve(x, taps, out=out) is out
     np.testing.assert_allclose(out, expected, rtol=0, atol=100 * atol)
+
+
+def test_quickest_length():
+    assert quickest(range(998, 1003)) == 1000
+    assert quickest(range(2065, 2088, 2)) == 2079  # 3^3 7 11
+    assert quickest(range(7, 8)) == 7
 
 
 def test_precision_stays():

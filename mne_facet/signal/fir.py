@@ -1,4 +1,6 @@
-"""Convolution with a long filter."""
+"""Fourier transforms: lengths that suit them, convolution with a long filter."""
+
+from functools import lru_cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -6,6 +8,33 @@ from scipy import fft
 
 # samples in a transform at least, and values that are transformed in one call
 _SHORTEST, _BATCH = 4096, 1 << 18
+
+
+@lru_cache(maxsize=16)
+def quickest(lengths):
+    """Of some lengths the one whose transform is quickest.
+
+    Parameters
+    ----------
+    lengths : range
+        To choose from.
+
+    Returns
+    -------
+    length : int
+        The one whose largest prime factor is the smallest.
+    """
+
+    def largest_prime(number):
+        factor = 2
+        while factor * factor <= number:
+            if number % factor:
+                factor += 1
+            else:
+                number //= factor
+        return number
+
+    return min(lengths, key=largest_prime)
 
 
 def convolve(x, taps, out=None):

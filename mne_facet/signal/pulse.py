@@ -14,6 +14,7 @@ from scipy import sparse
 
 from .align import gather, raised_cosine
 from .averaging import moving_weights
+from .fir import quickest
 
 USUAL_DELAY = 0.21  # s, Allen et al. (1998)
 # half a window in RR intervals: more than 0.5, or slow beats keep their ends
@@ -80,7 +81,9 @@ def beat_grid(beats, n_times, sfreq, delay=USUAL_DELAY):
     """
     intervals = np.diff(beats)
     usual = np.median(intervals)
+    # up to a hundredth more: transforms of most lengths take five times as long
     half = int(_REACH * usual + 0.5)
+    half = quickest(range(2 * half + 1, 2 * (half + half // 100) + 2, 2)) // 2
     centres = np.floor(beats + delay * sfreq + 0.5).astype(int)
     fade = min(_FADE * sfreq, half / 4)
     borders = (centres[1:] + centres[:-1]) / 2

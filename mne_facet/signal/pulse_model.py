@@ -172,8 +172,7 @@ def subtract_model(x, sfreq, l_freq, grid, model):
         The channel without its artifact.
     """
     epochs = beat_epochs(highpass(x, sfreq, l_freq), grid)
-    mean = _without_chance(_mean_of_others(epochs, model.good), epochs[model.good])
-    artifact = model.gains[:, np.newaxis] * mean
+    artifact = model.gains[:, np.newaxis] * _sure_mean(epochs, model.good)
     if model.seen.shape[2]:
         basis = cosines(np.arange(grid.length), grid, sfreq)
         rest = epochs - artifact
@@ -275,18 +274,19 @@ def _mean_of_others(epochs, good):
     return (kept.sum(axis=-2, keepdims=True) - kept) / (good.sum() - mine)
 
 
-def _without_chance(templates, epochs):
-    """Templates as far as the mean of epochs exceeds what EEG leaves in it.
+def _sure_mean(epochs, good):
+    """Mean of all good beats but the one it is for, as far as it exceeds chance.
 
     At each frequency by ``1 - v / (n m^2)``, with the mean ``m`` of the ``n`` epochs
-    and their variance ``v``.
+    and their variance ``v``: what EEG leaves in it.
     """
     coefs = dct(epochs, norm="ortho")
-    power = uniform_filter1d(coefs.mean(axis=0) ** 2, _SMOOTH)
-    chance = uniform_filter1d(coefs.var(axis=0, ddof=1), _SMOOTH) / len(epochs)
+    known = coefs[good]
+    power = uniform_filter1d(known.mean(axis=0) ** 2, _SMOOTH)
+    chance = uniform_filter1d(known.var(axis=0, ddof=1), _SMOOTH) / len(known)
     ratio = np.divide(chance, power, out=np.ones_like(power), where=power > 0)
     share = np.clip(1 - ratio, 0, 1)
-    return idct(share * dct(templates, norm="ortho"), norm="ortho")
+    return idct(share * _mean_of_others(coefs, good), norm="ortho")
 
 
 def _eeg_covariance(eeg):

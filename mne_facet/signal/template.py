@@ -47,6 +47,7 @@ from .epochs import (
     paste,
     paste_shared,
 )
+from .fir import quickest
 from .products import (
     Steps,
     amplitudes,
@@ -224,7 +225,8 @@ def subtract_significant(x, grids, weights):
         means = _averaging(scheme, epochs.good.tobytes(), length, _GROUP)
         slow, spline = epoch_baseline(x, grid, intact, epochs.rows, length)
         smooth = _smooth(epochs, means, slow, spline)
-        n_period = _quick_length(epochs.stop - epochs.start)
+        usual = epochs.stop - epochs.start
+        n_period = quickest(range(usual - 2, usual + 3))
         period = slice(epochs.start, epochs.start + n_period)
         for number, rows in enumerate(_blocks(means)):
             block = slice(*np.searchsorted(means.group, [rows.start, rows.stop]))
@@ -413,22 +415,6 @@ def _take_noise(rows, period, factors):
         part[:, :margin] -= noise[:, -margin:]
         part[:, period] -= noise
         part[:, period.stop :] -= noise[:, :more]
-
-
-@lru_cache(maxsize=8)
-def _quick_length(length):
-    """Of a length and those next to it the one whose transform is quickest."""
-
-    def largest_prime(number):
-        factor = 2
-        while factor * factor <= number:
-            if number % factor:
-                factor += 1
-            else:
-                number //= factor
-        return number
-
-    return min(range(length - 2, length + 3), key=largest_prime)
 
 
 def _mean_power(coefs):
