@@ -140,10 +140,11 @@ def test_windows_reach_half_way_and_fade_out_in_pauses():
     grid = pulse.beat_grid(beats, 2400, SFREQ, delay=0.2)
     centres = grid.first + grid.length // 2
     np.testing.assert_array_equal(centres, beats + 50)
-    assert grid.length == 2 * 120 + 1
+    # 0.6 intervals on both sides, and a little more: 243 is a power of 3
+    assert grid.length == 2 * 121 + 1
     np.testing.assert_array_equal(grid.stops[:4], (centres[1:5] + centres[:4]) / 2)
-    assert grid.stops[4] == centres[4] + 120 - grid.fade
-    assert grid.starts[5] == centres[5] - 120 + grid.fade
+    assert grid.stops[4] == centres[4] + 121 - grid.fade
+    assert grid.starts[5] == centres[5] - 121 + grid.fade
     # two beats too close to each other, one window beyond the end of the data
     np.testing.assert_array_equal(np.flatnonzero(~grid.good), [6, 7])
     assert not pulse.beat_grid(beats, 2300, SFREQ, delay=0.2).good[8]
