@@ -42,7 +42,7 @@ def convolve(x, taps, out=None):
 
     The windows of the signal need no copies and many of them are transformed in one
     call, without the interpreter's lock: 1.4 to 2 times as fast as
-    :func:`scipy.signal.oaconvolve`.
+    ``scipy.signal.oaconvolve``.
 
     Parameters
     ----------
