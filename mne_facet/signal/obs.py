@@ -20,7 +20,6 @@ from itertools import pairwise
 import numpy as np
 import scipy
 from scipy import fft
-from scipy.linalg import eigh
 from scipy.ndimage import uniform_filter1d
 from scipy.optimize import minimize_scalar
 
@@ -28,8 +27,9 @@ from .align import gather
 from .epochs import is_flat, paste_shared
 from .fir import convolve
 
-# values in a block of epochs: 1 MB stays in cache, however long the recording
-_BLOCK = 300_000
+# values in a block of epochs: 4 MB, however long the recording; in smaller blocks
+# threads would hand over the interpreter's lock more often
+_BLOCK = 1_000_000
 # values in a section with its own basis, and its epochs at least
 _SECTION = 1_000_000
 _SECTION_EPOCHS = 300
@@ -170,10 +170,14 @@ def high_passed(x, start, stop, taps):
         Filtered without delay.
     """
     n_more = taps.size - 1
-    first = np.array([start - n_more // 2])
-    padded = gather(x, first, stop - start + n_more)[0]
+    first, last = start - n_more // 2, stop + n_more // 2
+    part = x[max(first, 0) : last]
     # in single precision, of which the offset must not take a part
-    return convolve((padded - padded.mean()).astype(np.float32), taps)
+    single = np.empty(part.size, np.float32)
+    np.subtract(part, part.mean(), out=single, casting="same_kind")
+    if part.size < last - first:
+        single = np.pad(single, (max(-first, 0), max(last - x.size, 0)), "edge")
+    return convolve(single, taps)
 
 
 def _weights(epochs, good):
@@ -197,9 +201,9 @@ def _principal(epochs, weights, n_components):
         for block in _blocks(n_epochs, length):
             weighted = weights[block, np.newaxis] * epochs[block]
             gram += weighted.T @ weighted
-    last = len(gram) - 1
-    energy, basis = eigh(gram, subset_by_index=[last - n_components + 1, last])
-    energy, basis = energy[::-1], basis.T[::-1]
+    # all of them: SciPy's finds the largest in less time, but holds the lock meanwhile
+    energy, basis = np.linalg.eigh(gram)
+    energy, basis = energy[: -n_components - 1 : -1], basis.T[: -n_components - 1 : -1]
     real = energy > 10 * np.finfo(epochs.dtype).eps * energy[0]
     energy, basis = energy[real], np.ascontiguousarray(basis[real], epochs.dtype)
     if n_epochs < length:
@@ -276,4 +280,6 @@ def largest_by_chance(levels, ratio):
     def value(at):
         return 1 / at + ratio * np.mean(share / (1 - at * share))
 
-    return top * minimize_scalar(value, bounds=(0, 1), method="bounded").fun
+    # the value hardly changes around its minimum
+    accuracy = {"xatol": 1e-3}
+    return top * minimize_scalar(value, bounds=(0, 1), options=accuracy).fun

@@ -60,22 +60,20 @@ def increments(weights, restarts):
         The differences; `lag` rows from each of `restarts` are kept as they are, and
         those that have no more entries than the difference.
     """
-    gaps = np.diff(weights.indices)
+    n_rows = weights.shape[0]
+    # of some rows, which tell it as well as all
+    gaps = np.diff(weights.indices[: weights.indptr[min(n_rows, 16)]])
     lag = max(1, int(np.median(gaps))) if gaps.size else 1
-    goes_on = np.zeros(weights.shape[0], bool)
-    parts = []
-    for start, stop in pairwise([*restarts, weights.shape[0]]):
-        rows = weights[start:stop]
-        change = rows[lag:] - rows[:-lag]
-        change.data[np.abs(change.data) < 1e-12] = 0
-        change.eliminate_zeros()
-        shorter = np.diff(change.indptr) < np.diff(rows[lag:].indptr)
-        if not shorter.all():
-            used, unused = (sparse.diags_array(1.0 * on) for on in (shorter, ~shorter))
-            change = used @ change + unused @ rows[lag:]
-        goes_on[start + lag : stop] = shorter
-        parts += [rows[:lag], change]
-    steps = plain_steps(sparse.vstack(parts, format="csr"))
+    change = weights[lag:] - weights[:-lag]
+    change.data[np.abs(change.data) < 1e-12] = 0
+    change.eliminate_zeros()
+    row = np.arange(n_rows)
+    restart = np.asarray(restarts)[np.searchsorted(restarts, row, side="right") - 1]
+    goes_on = row - restart >= lag
+    goes_on[lag:] &= np.diff(change.indptr) < np.diff(weights.indptr)[lag:]
+    # the rows of `change` stand below those of `weights`
+    row[goes_on] += n_rows - lag
+    steps = plain_steps(sparse.vstack([weights, change], format="csr")[row])
     return steps._replace(goes_on=goes_on, lag=lag)
 
 
