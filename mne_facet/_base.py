@@ -1,7 +1,10 @@
 """What every estimator shares: checks, lists of recordings, channels in parallel."""
 
+from collections import deque
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import cache, partial
+from itertools import chain
 from numbers import Integral
 from typing import NamedTuple
 
@@ -348,31 +351,23 @@ def apply_channels(
     notes : list
         One per pick.
     """
-    backend, _ = get_active_backend(prefer=_prefer(n_jobs))
-    parallel, one_channel, n_jobs = _parallel_channels(n_jobs, picks)
     seconds = 1e-9 * ns_per_sample * raw.n_times * len(picks)
-    if n_jobs > 1 and seconds < _WORTHWHILE and not _backend_is_named():
+    n_at_a_time = _parallel_channels(_one_channel, n_jobs, picks)[2]
+    if n_at_a_time > 1 and seconds < _WORTHWHILE and not _backend_is_named():
         logger.info(
-            f"1 job, not {n_jobs}: {len(picks)} channel(s) of {raw.n_times} samples "
-            f"take {seconds:.2g} s"
+            f"1 job, not {n_at_a_time}: {len(picks)} channel(s) of {raw.n_times} "
+            f"samples take {seconds:.2g} s"
         )
-        parallel, one_channel, n_jobs = _parallel_channels(1, picks)
-    # both out here as well: threads that leave in another order than they came must not
-    # lift the limit of BLAS for others, nor leave MNE's log level changed
-    with _blas().limit(limits=1, user_api="blas"), mne.use_log_level(logger.level):
-        if n_jobs == 1 or getattr(backend, "supports_sharedmem", False):
-            # each writes its own channel: none waits for others, memory is used again
-            replace = partial(_replace, raw._data, func)
-            tasks = (one_channel(replace, pick, raw.ch_names[pick]) for pick in picks)
-            return list(parallel(tasks))
-        notes = []
-        for block in _blocks(picks, block_size or 4 * n_jobs):
-            results = parallel(
-                one_channel(func, raw._data[pick], raw.ch_names[pick]) for pick in block
-            )
-            for pick, (x, note) in zip(block, results, strict=True):
-                raw._data[pick] = x
-                notes.append(note)
+        n_jobs = 1
+    if _shares_memory(n_jobs, picks):
+        # each writes its own channel: none waits for others, memory is used again
+        return _in_threads(partial(_replace, func), raw, picks, n_jobs)
+    notes = []
+    for block in _blocks(picks, block_size or 4 * n_at_a_time):
+        results = _in_workers(func, raw, block, n_jobs)
+        for pick, (x, note) in zip(block, results, strict=True):
+            raw._data[pick] = x
+            notes.append(note)
     return notes
 
 
@@ -395,8 +390,53 @@ def map_channels(func, raw, picks, n_jobs=None):
     values : list
         One per pick.
     """
-    parallel, one_channel, _ = _parallel_channels(n_jobs, picks)
-    with _blas().limit(limits=1, user_api="blas"), mne.use_log_level(logger.level):
+    if _shares_memory(n_jobs, picks):
+        return _in_threads(partial(_read, func), raw, picks, n_jobs)
+    return _in_workers(func, raw, picks, n_jobs)
+
+
+def _replace(func, data, pick):
+    data[pick], note = func(data[pick])
+    return note
+
+
+def _read(func, data, pick):
+    return func(data[pick])
+
+
+def _in_threads(func, raw, picks, n_jobs):
+    """``func(raw._data, pick)`` for each pick; a thread takes the next that is left.
+
+    As tasks of joblib, threads would wait a millisecond for each channel.
+    """
+    parallel, one_thread, n_jobs = _parallel_channels(_one_thread, n_jobs, picks)
+    left = deque(enumerate(picks))
+    with _same_everywhere():
+        try:
+            parts = parallel(one_thread(func, raw, left) for _ in range(n_jobs))
+            return [result for _, result in sorted(chain(*parts))]
+        finally:
+            left.clear()  # where one has failed, the others shall stop
+
+
+def _one_thread(func, raw, left):
+    _keep_freed_memory()
+    results = []
+    with _blas().limit(limits=1, user_api="blas"):
+        while left:
+            try:
+                number, pick = left.popleft()
+            except IndexError:  # another thread was quicker
+                break
+            with _naming(raw.ch_names[pick]):
+                results.append((number, func(raw._data, pick)))
+    return results
+
+
+def _in_workers(func, raw, picks, n_jobs):
+    """``func(raw._data[pick])`` for each pick, by processes that get a copy of it."""
+    parallel, one_channel, _ = _parallel_channels(_one_channel, n_jobs, picks)
+    with _same_everywhere():
         return list(
             parallel(
                 one_channel(func, raw._data[pick], raw.ch_names[pick]) for pick in picks
@@ -404,23 +444,51 @@ def map_channels(func, raw, picks, n_jobs=None):
         )
 
 
+def _one_channel(func, x, name):
+    _keep_freed_memory()
+    with _blas().limit(limits=1, user_api="blas"), _naming(name):
+        return func(x)
+
+
+@contextmanager
+def _same_everywhere():
+    """One thread for BLAS and one log level, here as in all threads.
+
+    Threads that leave in another order than they came must not lift the limit of BLAS
+    for others, nor leave MNE's log level changed.
+    """
+    with _blas().limit(limits=1, user_api="blas"), mne.use_log_level(logger.level):
+        yield
+
+
+@contextmanager
+def _naming(channel):
+    try:
+        yield
+    except Exception as exc:
+        exc.add_note(f"Channel {channel}.")
+        raise
+
+
+def _shares_memory(n_jobs, picks):
+    backend, _ = get_active_backend(prefer=_prefer(n_jobs))
+    if getattr(backend, "supports_sharedmem", False):
+        return True
+    return _parallel_channels(_one_channel, n_jobs, picks)[2] == 1
+
+
 def _prefer(n_jobs):
     # threads with n_jobs=None would override a surrounding parallel_config
     return None if n_jobs is None else "threads"
 
 
-def _parallel_channels(n_jobs, picks):
+def _parallel_channels(func, n_jobs, picks):
     prefer = _prefer(n_jobs)
     if isinstance(n_jobs, Integral) and n_jobs < 1:
         # MNE would count the cores of the machine, not those for this process
         n_jobs = effective_n_jobs(n_jobs)
     options = {"prefer": prefer, "max_jobs": len(picks), "verbose": "ERROR"}
-    return parallel_func(_one_channel, n_jobs, **options)
-
-
-def _replace(data, func, pick):
-    data[pick], note = func(data[pick])
-    return note
+    return parallel_func(func, n_jobs, pre_dispatch="all", **options)
 
 
 def _blocks(picks, size):
@@ -444,16 +512,6 @@ def is_distributed():
     """
     backend, _ = get_active_backend()
     return type(backend).__module__ != "joblib._parallel_backends"
-
-
-def _one_channel(func, x, name):
-    _keep_freed_memory()
-    try:
-        with _blas().limit(limits=1, user_api="blas"):
-            return func(x)
-    except Exception as exc:
-        exc.add_note(f"Channel {name}.")
-        raise
 
 
 @cache
