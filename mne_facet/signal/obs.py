@@ -244,8 +244,7 @@ def count_components(epochs, weights, energy, basis):
         spectrum += share[block] @ _power(epochs[some[block]], n_fft)
     spectrum = uniform_filter1d(spectrum, _SMOOTH, mode="nearest")
     for count in range(len(energy)):
-        both_sides = np.r_[spectrum, spectrum[1 : (n_fft + 1) // 2]] / length
-        if energy[count] < _SURE * largest_by_chance(both_sides, ratio):
+        if energy[count] < _SURE * largest_by_chance(spectrum / length, ratio):
             return count
         # what is explained is no noise
         spectrum = np.maximum(spectrum - energy[count] * _power(basis[count], n_fft), 0)
