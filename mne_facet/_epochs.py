@@ -116,9 +116,12 @@ def artifact_signal(raw, run, picks=None):
     visible : bool
         Whether they are.
     """
-    signals = [_signal(raw, pick) for pick in strongest_channels(raw, 5, picks, run)]
-    alike = next((x for x in signals if _repeats(x, raw, run)), None)
-    return (signals[0], False) if alike is None else (alike, True)
+    strongest = None
+    for x, _, alike in _candidates(raw, run, 5, picks):
+        if alike:
+            return x, True
+        strongest = x if strongest is None else strongest
+    return strongest, False
 
 
 def artifact_signals(raw, run, n_channels, picks=None):
@@ -126,23 +129,25 @@ def artifact_signals(raw, run, n_channels, picks=None):
 
     Returns
     -------
-    signals : list of array, shape (n_times,)
+    signals : tuple of array, shape (n_times,)
         Strongest first, not to be changed; all of them if the volumes are alike in
         none.
+    bands : tuple of array, shape (n_times,)
+        What of them is in the artifact band.
     """
-    strongest = strongest_channels(raw, n_channels, picks, run)
-    signals = [_signal(raw, pick) for pick in strongest]
-    return [x for x in signals if _repeats(x, raw, run)] or signals
+    candidates = list(_candidates(raw, run, n_channels, picks))
+    chosen = [candidate for candidate in candidates if candidate[2]] or candidates
+    signals, bands, _ = zip(*chosen, strict=True)
+    return signals, bands
 
 
-def _signal(raw, pick):
-    """One channel; no copy where the data are in memory."""
-    return raw._data[pick] if raw.preload else raw.get_data(pick)[0]
-
-
-def _repeats(x, raw, run):
-    band = artifact_band(x, raw.info["sfreq"])
-    return repetition(band, run.onsets, int(run.period)) > 0.5
+def _candidates(raw, run, n_channels, picks):
+    """Strongest signals, their artifact band, and if the volumes are alike in it."""
+    for pick in strongest_channels(raw, n_channels, picks, run):
+        # no copy where the data are in memory
+        x = raw._data[pick] if raw.preload else raw.get_data(pick)[0]
+        band = artifact_band(x, raw.info["sfreq"])
+        yield x, band, repetition(band, run.onsets, int(run.period)) > 0.5
 
 
 def strongest_channels(raw, n_channels, picks=None, run=None):

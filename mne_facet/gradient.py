@@ -204,7 +204,7 @@ class AAS(ChannelTransformer):
         runs = [run for run in runs if self._shows_artifact(raw, run)]
         signals = None
         if runs and "band" in _SCHEMES[self.weights][1]:
-            signals = artifact_signals(raw, runs[0], 5, self.picks)
+            signals, _ = artifact_signals(raw, runs[0], 5, self.picks)
         subtractions = {
             level: self._subtraction(raw, runs, level, signals)
             for level in self._levels(runs)

@@ -467,8 +467,7 @@ class TriggerAligner(RawTransformer):
         samples = dict(zip(index, annotation_samples(raw, index), strict=True))
         extras = {i: dict(raw.annotations.extras[i]) for i in index}
         longest = max(runs, key=lambda run: len(run.onsets))
-        signals = artifact_signals(raw, longest, self.n_channels, self.picks)
-        bands = [artifact_band(x, sfreq) for x in signals]
+        signals, bands = artifact_signals(raw, longest, self.n_channels, self.picks)
         free = 0.0  # where the run before ends
         for number, run in enumerate(runs):
             onsets, slice_period = _align_run(

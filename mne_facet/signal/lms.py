@@ -225,16 +225,17 @@ def cancel_noise(clean, removed, spans, canceller):
     if decim > 1:
         explained = scipy.signal.resample_poly(
             explained, decim, 1, window=canceller.lowpass
-        )
-    cancelled, fade = clean.copy(), canceller.fade
+        )[: clean.size]
+    fade, end = canceller.fade, 0
     for start, stop in spans:
         first, last = max(0, int(np.ceil(start))), min(int(stop), clean.size)
-        noise = explained[first:last]
         rising, falling = np.arange(first, first + fade), np.arange(last - fade, last)
-        noise[:fade] *= raised_cosine((rising - start) / fade)
-        noise[-fade:] *= raised_cosine((stop - falling) / fade)
-        cancelled[first:last] -= noise
-    return cancelled, None
+        explained[end:first] = 0.0
+        explained[first : first + fade] *= raised_cosine((rising - start) / fade)
+        explained[last - fade : last] *= raised_cosine((stop - falling) / fade)
+        end = last
+    explained[end:] = 0.0
+    return np.subtract(clean, explained, out=explained), None
 
 
 def _in_passband(x, canceller):
