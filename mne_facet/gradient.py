@@ -1,5 +1,6 @@
 """Correction of the gradient artifact."""
 
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 
@@ -429,7 +430,7 @@ def _subtract_rest(raw, runs, window=60):
         (volumes,) = epoch_grids(raw, run, "volume")
         # what is slower than a slice is no artifact: the baseline is that of slices
         periods = epoch_grids(raw, run, "slice")[0].periods
-        grids.append(volumes._replace(periods=periods))
+        grids.append(replace(volumes, periods=periods))
     weights = [partial(moving_weights, window=window) for _ in grids]
     return partial(subtract_significant, grids=grids, weights=weights)
 

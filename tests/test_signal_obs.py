@@ -1,6 +1,7 @@
 """Optimal basis sets: planted shapes go, EEG stays."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -180,7 +181,7 @@ def test_epochs_cut_off_by_the_ends_of_the_data():
     grid = _grid(60, 300)
     x = _plant(eeg, grid, _shapes(2, 300))
     cut = slice(550, 18_250)
-    part = grid._replace(starts=grid.starts - 550, stops=grid.stops - 550)
+    part = replace(grid, starts=grid.starts - 550, stops=grid.stops - 550)
     clean, note = subtract_components(x[cut], [part], TAPS)
     assert note == "2 component(s)"
     assert (clean - eeg[cut])[150:-150].std() < 1e-6
@@ -256,7 +257,7 @@ def test_what_fastr_removes(level, channel):
     starts = theirs["trig_aligned_sample0"] - first
     grid = _grid(len(starts), 1.0)
     stops = np.r_[starts[1:], starts[-1] + derived["art_length"]]
-    grid = grid._replace(starts=starts, stops=stops)
+    grid = replace(grid, starts=starts, stops=stops)
     taps = convolve(theirs["hpf_weights"], theirs["hpf_weights"])  # forth and back
     clean, _ = subtract_components(x, [grid], taps, 4)
     assert np.corrcoef(x - clean, removed)[0, 1] > 0.985

@@ -3,6 +3,7 @@
 Numbers in the names refer to the acceptance tests of the specification.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -261,7 +262,7 @@ def test_epochs_cut_by_the_ends_of_the_data_are_corrected():
     artifact = _artifact(times, period, -150.2, n_epochs + 1)
     grid = _grid(starts, period)
     inside = (grid.periods >= 0) & (grid.periods <= times.size)
-    grid = grid._replace(periods=grid.periods[inside])
+    grid = replace(grid, periods=grid.periods[inside])
     clean = subtract_templates(artifact, [grid], THIRTY)
     assert np.abs(clean).max() < 0.5e-6
 

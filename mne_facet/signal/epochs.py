@@ -1,5 +1,6 @@
 """Epochs of one channel: where they lie, which are fit to learn from, cut, pasted."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,8 +16,11 @@ from .compiled import aligned, compiled
 _PART = 1024
 
 
-class EpochGrid(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class EpochGrid:
     """Where the epochs of one kind lie in one scanner run; positions in samples.
+
+    A grid is equal to itself only: what follows from it is kept for the next channel.
 
     Attributes
     ----------
@@ -178,14 +182,20 @@ def clipped_samples(x, ranges):
 
 def bursts(grid, ranges):
     """Epochs with more than twice the usual peak-to-peak amplitude, or none at all."""
-    amplitude = ranges[1] - ranges[0]
-    first = np.clip(grid.starts // _PART, 0, amplitude.size - 1).astype(int)
-    last = np.clip(grid.stops // _PART + 1, first + 1, amplitude.size).astype(int)
-    borders = np.c_[first, last].ravel()
-    largest = np.maximum.reduceat(np.r_[amplitude, 0.0], borders)[::2]
+    amplitude = np.append(ranges[1] - ranges[0], 0.0)
+    borders = _parts_of_epochs(grid, amplitude.size - 1)
+    largest = np.maximum.reduceat(amplitude, borders)[::2]
     recorded = largest > 0
     usual = np.median(largest[recorded]) if recorded.any() else 0.0
     return ~recorded | (largest > 2 * usual)
+
+
+@lru_cache(maxsize=8)
+def _parts_of_epochs(grid, n_parts):
+    """First part of each epoch, and the one after its last, in turns."""
+    first = np.clip(grid.starts // _PART, 0, n_parts - 1).astype(int)
+    last = np.clip(grid.stops // _PART + 1, first + 1, n_parts).astype(int)
+    return np.c_[first, last].ravel()
 
 
 def epoch_baseline(x, grid, intact, rows, length, n_passes=1):

@@ -22,6 +22,7 @@ References
    https://doi.org/10.1016/j.neuroimage.2011.10.042
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -110,7 +111,7 @@ def _blocks(layout, start, stop, borders=()):
 def _cut(x, grid, layout, block):
     # beyond the data there is no margin: that of the neighbour, as next to silence
     inside = np.c_[layout.rows >= 0, layout.rows + layout.length <= x.size]
-    grid = grid._replace(joined=grid.joined & inside)
+    grid = replace(grid, joined=grid.joined & inside)
     used = np.arange(block.start, block.stop)
     return gather_epochs(x, grid, layout.rows, used, layout.length, layout.pad)
 

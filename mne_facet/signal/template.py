@@ -108,6 +108,11 @@ class _Average(NamedTuple):
         What the average leaves of the power of noise.
     lenders : Steps, shape (n_sections, n_epochs)
         Averaging matrix of the mean artifact of each section of the run.
+    blur : array, shape (n_sections, order + 2)
+        Mean Taylor coefficients of these epochs.
+    moves : array, shape (n_epochs, order - 1)
+        Taylor coefficients of the way from the average to the epoch; none where all
+        have the same sub-sample position.
     """
 
     steps: Steps
@@ -115,6 +120,8 @@ class _Average(NamedTuple):
     group: np.ndarray
     noise: np.ndarray
     lenders: Steps
+    blur: np.ndarray
+    moves: np.ndarray
 
 
 class _Smooth(NamedTuple):
@@ -126,10 +133,9 @@ class _Smooth(NamedTuple):
         Minus the baseline of the average, coefficients of `spline`.
     spline : Spline
         Interpolation to samples.
-    moves : array, shape (n_epochs, order)
-        Taylor coefficients of the way from the average to the epoch; none where all
-        have the same sub-sample position.
-    waves : array, shape (n_sections, order, length)
+    moves : array, shape (n_epochs, n_waves)
+        Those of the average that change the artifact.
+    waves : array, shape (n_sections, n_waves, length)
         Derivatives of the mean artifact of each section.
     section : array of int, shape (n_blocks,)
         Which of them a block takes.
@@ -177,13 +183,14 @@ def subtract_templates(x, grids, weights, scale="robust", average="mean", width=
     width = width if scale == "robust" else 0
     for grid, intact, scheme in _usable(x, grids, weights):
         epochs = _cut(x, grid, intact)
-        length = epochs.windows.length
-        means = _averaging(scheme, epochs.good.tobytes(), length)
-        slow, spline = epoch_baseline(x, grid, intact, epochs.rows, length)
+        means = _averaging(scheme, grid, epochs.good.tobytes())
+        slow, spline = epoch_baseline(
+            x, grid, intact, epochs.rows, epochs.windows.length
+        )
         smooth = _smooth(epochs, means, slow, spline)
         kernels = compiled()
         if kernels and average == "mean":
-            joints = find_joints(grid, epochs.rows)
+            joints = _joints(grid)
             kernels.subtract(clean, epochs, means, smooth, joints, width)
             continue
         matrix = scheme(epochs.good) if average == "median" else None
@@ -221,9 +228,10 @@ def subtract_significant(x, grids, weights):
     clean = x.copy()
     for grid, intact, scheme in _usable(x, grids, weights):
         epochs = _cut(x, grid, intact)
-        length = epochs.windows.length
-        means = _averaging(scheme, epochs.good.tobytes(), length, _GROUP)
-        slow, spline = epoch_baseline(x, grid, intact, epochs.rows, length)
+        means = _averaging(scheme, grid, epochs.good.tobytes(), _GROUP)
+        slow, spline = epoch_baseline(
+            x, grid, intact, epochs.rows, epochs.windows.length
+        )
         smooth = _smooth(epochs, means, slow, spline)
         usual = epochs.stop - epochs.start
         n_period = quickest(range(usual - 2, usual + 3))
@@ -259,15 +267,36 @@ def _usable(x, grids, weights):
         yield grid, intact_epochs(grid, x.size, clipped) & ~bursts(grid, ranges), scheme
 
 
-def _cut(x, grid, intact):
+class _Layout(NamedTuple):
+    """How the epochs of a grid are cut; see :class:`_Epochs`."""
+
+    rows: np.ndarray
+    fraction: np.ndarray
+    start: int
+    stop: int
+    length: int
+
+
+@lru_cache(maxsize=8)
+def _layout(grid):
     pad = grid.fade + MARGIN
     rows = np.floor(grid.starts + 0.5).astype(int) - pad
     widths = grid.stops - grid.starts
     length = int(np.ceil(widths.max())) + 1 + 2 * pad
     length += -length % LINE
-    windows = epoch_windows(x, grid, rows, length, pad)
-    fraction, stop = grid.starts - pad - rows, pad + round(np.median(widths))
-    return _Epochs(windows, rows, fraction, pad, stop, _lenders(grid, intact))
+    stop = pad + round(np.median(widths))
+    return _Layout(rows, grid.starts - pad - rows, pad, stop, length)
+
+
+@lru_cache(maxsize=8)
+def _joints(grid):
+    return find_joints(grid, _layout(grid).rows)
+
+
+def _cut(x, grid, intact):
+    rows, fraction, start, stop, length = _layout(grid)
+    windows = epoch_windows(x, grid, rows, length, start)
+    return _Epochs(windows, rows, fraction, start, stop, _lenders(grid, intact))
 
 
 def _lenders(grid, intact):
@@ -280,20 +309,26 @@ def _lenders(grid, intact):
 
 
 @lru_cache(maxsize=8)
-def _averaging(weights, good, length, size=1):
+def _averaging(weights, grid, good, size=1):
     """The :class:`_Average` with `size` epochs to a template; not the large matrix."""
+    layout = _layout(grid)
     matrix = weights(np.frombuffer(good, bool))
     n_epochs = matrix.shape[0]
     group = np.arange(n_epochs) // min(size, max(1, n_epochs // 16))
     matrix, group = _grouped(matrix, group)
     n_rows = matrix.shape[0]
-    n_blocks = max(n_rows * length // _BLOCK, n_epochs // _SECTION)
+    n_blocks = max(n_rows * layout.length // _BLOCK, n_epochs // _SECTION)
     n_blocks = max(1, min(n_blocks, n_rows // 16))
     borders = np.linspace(0, n_rows, n_blocks + 1).astype(int)
     noise = matrix.power(2).sum(axis=1)
     steps = increments(matrix, borders[:-1])
     lenders = plain_steps(_section_means(np.frombuffer(good, bool)))
-    return _Average(steps, borders, group, noise, lenders)
+    power = shift_powers(layout.fraction, ORDER + 2)
+    blur = running_product(lenders, as_windows(power), 0, len(lenders.goes_on))
+    average = running_product(steps, as_windows(power), 0, n_rows)
+    moves = (power - average[group])[:, 1:ORDER]
+    moves = np.ascontiguousarray(moves[:, :0] if np.abs(moves).max() < 1e-9 else moves)
+    return _Average(steps, borders, group, noise, lenders, blur, moves)
 
 
 def _grouped(matrix, group):
@@ -325,25 +360,15 @@ def _section_means(good):
 
 
 def _smooth(epochs, means, slow, spline):
-    power = shift_powers(epochs.fraction, ORDER + 2)
-    n_templates, n_sections = len(means.noise), len(means.lenders.goes_on)
-    # the same average of the small matrices, side by side
-    small = as_windows(np.hstack([slow, power[:, 1:ORDER]]))
-    average = running_product(means.steps, small, 0, n_templates)
-    slow, average = np.split(average, [slow.shape[1]], axis=1)
-    moves = power[:, 1:ORDER] - average[means.group]
-    if np.abs(moves).max() > 1e-9:
-        artifact, power = (
-            running_product(means.lenders, windows, 0, n_sections)
-            for windows in (epochs.windows, as_windows(power))
-        )
-        spectra = deblurred_spectrum(artifact, power)
+    n_templates, n_sections = len(means.noise), len(means.blur)
+    slow = running_product(means.steps, as_windows(slow), 0, n_templates)
+    moves, waves = means.moves, np.zeros((n_sections, 0, epochs.windows.length))
+    if moves.size:
+        artifact = running_product(means.lenders, epochs.windows, 0, n_sections)
+        spectra = deblurred_spectrum(artifact, means.blur)
         waves = derivatives(*spectra, epochs.windows.length)
         n_waves = _visible_orders(moves, waves)
-        moves, waves = moves[:, :n_waves], waves[:, 1 : 1 + n_waves]
-        waves = aligned(waves)
-    else:
-        moves, waves = moves[:, :0], np.zeros((n_sections, 0, epochs.windows.length))
+        moves, waves = moves[:, :n_waves], aligned(waves[:, 1 : 1 + n_waves])
     first = np.searchsorted(means.group, means.borders[:-1])
     section = np.minimum(first // _SECTION, n_sections - 1)
     return _Smooth(-slow, spline, np.ascontiguousarray(moves), waves, section)
