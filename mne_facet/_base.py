@@ -15,7 +15,7 @@ from joblib.parallel import ThreadingBackend, get_active_backend
 from mne._fiff.pick import _picks_to_idx  # no public equal; used here only
 from mne.parallel import parallel_func
 from mne.utils import logger
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from threadpoolctl import ThreadpoolController
 
 from .signal.epochs import is_flat
@@ -255,6 +255,29 @@ def run_chain(x, funcs):
 
 def _as_list(X):
     return X if isinstance(X, (list, tuple)) else [X]
+
+
+def with_n_jobs(estimator, n_jobs):
+    """Copy of an estimator whose steps all have the same n_jobs.
+
+    Parameters
+    ----------
+    estimator : estimator | sklearn.pipeline.Pipeline
+        The steps; not changed.
+    n_jobs : int | None
+        Channels to process at a time. None: what each step says.
+
+    Returns
+    -------
+    estimator : estimator | sklearn.pipeline.Pipeline
+        A copy; for None the one given.
+    """
+    if n_jobs is None:
+        return estimator
+    names = [
+        name for name in estimator.get_params() if name.split("__")[-1] == "n_jobs"
+    ]
+    return clone(estimator).set_params(**dict.fromkeys(names, n_jobs))
 
 
 def pick_channels(raw, picks=None, *, name, kinds=("eeg", "eog", "ecg", "emg")):

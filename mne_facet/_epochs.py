@@ -157,7 +157,8 @@ def strongest_channels(raw, n_channels, picks=None, run=None):
     middle = raw.n_times // 2 if run is None else int(run.onsets[len(run.onsets) // 2])
     reach = int(10 * raw.info["sfreq"])
     part = slice(max(0, middle - reach), max(0, middle) + reach)
-    slopes = (np.diff(raw[p, part][0][0]) for p in picks)
+    signals = (raw._data[p, part] if raw.preload else raw[p, part][0][0] for p in picks)
+    slopes = map(np.diff, signals)
     strength = np.nan_to_num([slope @ slope for slope in slopes], posinf=0)
     return np.asarray(picks)[np.argsort(-strength, kind="stable")[:n_channels]]
 

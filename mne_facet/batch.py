@@ -44,7 +44,7 @@ from ._provenance import (
     versions,
 )
 from ._workers import run_together
-from .blockwise import Blockwise, with_n_jobs
+from .blockwise import Blockwise
 from .report import snapshot
 from .triggers import trigger_report
 
@@ -404,11 +404,7 @@ def _read_correct_write(job, log):
         raise MemoryError(plan.error) if plan.n_times else OSError(plan.error)
     remove_leftovers(output)
     _check_existing(job)
-    correction = Blockwise(
-        with_n_jobs(clone(job.estimator), plan.n_jobs),
-        copy=False,
-        n_jobs=plan.n_jobs,
-    )
+    correction = Blockwise(clone(job.estimator), copy=False, n_jobs=plan.n_jobs)
     with temporary_folder(output) as folder:
         store = Path(folder) / "data" if plan.on_disk else None
         raw = read_file(job.source, job.reader, store=store)

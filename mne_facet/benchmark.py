@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ._memory import peak_memory, reset_peak_memory
-from .blockwise import Blockwise, with_n_jobs
+from .blockwise import Blockwise
 
 
 class ScalingRow(NamedTuple):
@@ -117,8 +117,7 @@ def benchmark_scaling(estimator, raw, n_jobs=(1, 2), *, n_runs=5):
 
 def _time(estimator, raw, n_jobs):
     raw = raw.copy()
-    estimator = with_n_jobs(clone(estimator), n_jobs)
-    transformer = Blockwise(estimator, copy=False, n_jobs=n_jobs)
+    transformer = Blockwise(clone(estimator), copy=False, n_jobs=n_jobs)
     reset_peak_memory()
     before = peak_memory()
     start = time.perf_counter()

@@ -2,7 +2,12 @@
 
 from sklearn.pipeline import Pipeline
 
-from ._base import ChannelTransformer, RawTransformer, correct_channels
+from ._base import (
+    ChannelTransformer,
+    RawTransformer,
+    correct_channels,
+    with_n_jobs,
+)
 
 
 class Blockwise(RawTransformer):
@@ -16,15 +21,15 @@ class Blockwise(RawTransformer):
     Parameters
     ----------
     estimator : estimator | sklearn.pipeline.Pipeline
-        What to run; its steps' own `copy` is not used, nor is the `n_jobs` of those
-        that treat each channel by itself.
+        What to run; its steps' own `copy` is not used.
     block_size : int | None
         Channels that are sent to processes or a cluster at a time; None: four times
         the number of jobs. Threads need no blocks.
     copy : bool
         Whether to leave the input as it is and return a copy.
     n_jobs : int | None
-        Channels to process at a time, as in :class:`AAS`.
+        Channels to process at a time, as in :class:`AAS`, in all steps. None: what
+        they say, of those that run together the first.
     verbose : bool | str | int | None
         As in MNE.
 
@@ -54,9 +59,9 @@ class Blockwise(RawTransformer):
         self.verbose = verbose
 
     def _correct(self, raw):
-        for steps in chains(self.estimator):
+        for steps in chains(with_n_jobs(self.estimator, self.n_jobs)):
             if isinstance(steps[0], ChannelTransformer):
-                correct_channels(steps, raw, self.n_jobs, self.block_size)
+                correct_channels(steps, raw, steps[0].n_jobs, self.block_size)
             elif isinstance(steps[0], RawTransformer):
                 raw = steps[0]._correct(raw)
             else:
@@ -92,24 +97,3 @@ def _steps(estimator):
         return [estimator]
     used = [step for _, step in estimator.steps if step not in (None, "passthrough")]
     return [inner for step in used for inner in _steps(step)]
-
-
-def with_n_jobs(estimator, n_jobs):
-    """Give all steps the same n_jobs, in place.
-
-    Parameters
-    ----------
-    estimator : estimator | sklearn.pipeline.Pipeline
-        The steps.
-    n_jobs : int | None
-        Channels to process at a time.
-
-    Returns
-    -------
-    estimator : estimator | sklearn.pipeline.Pipeline
-        The one given.
-    """
-    names = [
-        name for name in estimator.get_params() if name.split("__")[-1] == "n_jobs"
-    ]
-    return estimator.set_params(**dict.fromkeys(names, n_jobs))

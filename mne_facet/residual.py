@@ -12,6 +12,7 @@ from ._base import (
     plan_steps,
     run_chain,
     same_parts,
+    with_n_jobs,
 )
 from ._checks import check_option
 from ._epochs import epoch_grids
@@ -205,7 +206,7 @@ class ANC(ChannelTransformer):
     copy : bool
         Whether to leave the input as it is and return a copy.
     n_jobs : int | None
-        Channels to process at a time, as in :class:`AAS`.
+        Channels to process at a time, as in :class:`AAS`; also in the estimator.
     verbose : bool | str | int | None
         As in MNE.
 
@@ -321,7 +322,7 @@ class ANC(ChannelTransformer):
                     f"{type(step).__name__} needs the corrected data of all channels. "
                     "Only the first step of estimator may."
                 )
-        return steps
+        return [with_n_jobs(step, self.n_jobs) for step in steps]
 
     def _design(self, sfreq, runs):
         if not 0 < self.step <= 0.5:

@@ -19,6 +19,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from mne_facet import (
     AAS,
+    ANC,
     Blockwise,
     ChannelTransformer,
     Filter,
@@ -125,6 +126,23 @@ def test_blocks_of_any_steps(annotated):
     pipeline = make_pipeline(*steps)
     expected = pipeline.fit_transform(annotated)
     assert_same(Blockwise(pipeline).fit_transform(annotated), expected)
+
+
+@pytest.mark.parametrize("outer", [Blockwise, ANC])
+def test_steps_inside_get_the_jobs(annotated, outer):
+    seen = []
+
+    class Seen(AAS):
+        def _plan(self, raw, picks):
+            seen.append(self.n_jobs)
+            return super()._plan(raw, picks)
+
+    raw = TriggerDetector("R128").fit_transform(annotated)
+    step = Seen()
+    outer(step, n_jobs=2).fit_transform(raw)
+    outer(Seen(n_jobs=3)).fit_transform(raw)
+    assert seen == [2, 3]
+    assert step.n_jobs is None
 
 
 def test_data_on_disk(annotated, tmp_path):
