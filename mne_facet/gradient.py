@@ -205,7 +205,7 @@ class AAS(ChannelTransformer):
         runs = [run for run in runs if self._shows_artifact(raw, run)]
         signals = None
         if runs and "band" in _SCHEMES[self.weights][1]:
-            signals, _ = artifact_signals(raw, runs[0], 5, self.picks)
+            signals = artifact_signals(raw, runs[0], 5, self.picks)[0]
         subtractions = {
             level: self._subtraction(raw, runs, level, signals)
             for level in self._levels(runs)
