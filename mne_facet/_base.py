@@ -324,12 +324,14 @@ def without_bads(raw, picks):
 def check_data(raw, picks, *, name):
     """Raise ValueError if a channel holds NaN or Inf, or if all are flat."""
     broken, flat = [], []
-    for pick in picks:
-        x = raw._data[pick]
-        # one pass: the sum of squares is finite if all values are
-        if not np.isfinite(x @ x):
-            broken.append(raw.ch_names[pick])
-        flat.append(is_flat(x))
+    # threads of BLAS go on spinning for a while, in the way of the channels' threads
+    with _blas().limit(limits=1, user_api="blas"):
+        for pick in picks:
+            x = raw._data[pick]
+            # one pass: the sum of squares is finite if all values are
+            if not np.isfinite(x @ x):
+                broken.append(raw.ch_names[pick])
+            flat.append(is_flat(x))
     if broken:
         raise ValueError(
             f"{name} needs finite data, got NaN or Inf in {', '.join(broken)}. "
