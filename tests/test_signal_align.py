@@ -91,9 +91,13 @@ def test_best_lag_of_a_flat_epoch_has_no_correlation():
     assert peak[0] == 0
 
 
-def test_gather_repeats_the_ends():
+@pytest.mark.parametrize("use_numba", ["true", "false"])
+def test_gather_repeats_the_ends(use_numba, monkeypatch):
+    monkeypatch.setenv("MNE_USE_NUMBA", use_numba)
     epochs = align.gather(np.arange(5.0), np.array([-2, 1, 3]), 4)
     np.testing.assert_array_equal(epochs, [[0, 0, 0, 1], [1, 2, 3, 4], [3, 4, 4, 4]])
+    outside = align.gather(np.arange(5.0), np.array([-9, 9]), 2)
+    np.testing.assert_array_equal(outside, [[0, 0], [4, 4]])
     short = align.gather(np.arange(3.0), np.array([-1]), 5)
     np.testing.assert_array_equal(short, [[0, 0, 1, 2, 2]])
 

@@ -119,13 +119,19 @@ def as_windows(epochs):
 
 def epoch_windows(x, grid, rows, length, pad):
     """Windows of a channel, and the epochs that :func:`gather_epochs` changes."""
-    inside = (rows >= 0) & (rows + length <= x.size)
+    special, starts = _window_places(grid, pad, length, x.size)
+    changed = gather_epochs(x, grid, rows, special, length, pad)
+    return Windows(x, changed, starts, length)
+
+
+@lru_cache(maxsize=8)
+def _window_places(grid, pad, length, n_times):
+    """Epochs that are no windows of a channel, and the starts of `Windows`."""
+    starts = np.floor(grid.starts + 0.5).astype(int) - pad
+    inside = (starts >= 0) & (starts + length <= n_times)
     special = np.flatnonzero(~(inside & grid.joined.all(axis=1)))
-    starts = rows.copy()
     starts[special] = -1 - np.arange(special.size)
-    return Windows(
-        x, gather_epochs(x, grid, rows, special, length, pad), starts, length
-    )
+    return special, starts
 
 
 def gather_epochs(x, grid, rows, used, length, pad):
@@ -259,7 +265,7 @@ def add_waves(rows, coefs, waves):
         rows += coefs @ waves
 
 
-def paste(clean, templates, gain, grid, block, rows):
+def paste(clean, templates, gain, grid, block, margin):
     """Subtract templates, cross-faded where epochs join, hard where they do not.
 
     Parameters
@@ -275,24 +281,25 @@ def paste(clean, templates, gain, grid, block, rows):
         The epochs.
     block : slice
         Which of them these are.
-    rows : array of int, shape (n_block,)
-        Sample of the first column of each template.
+    margin : int
+        Samples of a template before the one nearest to the start of its epoch.
     """
-    joints = find_joints(grid, rows, block)
+    joints = find_joints(grid, margin)
     kernels = compiled()
     if kernels:
-        kernels.paste(clean, templates, gain, joints, 0)
+        kernels.paste(clean, templates, gain, joints, block.start)
         return
     templates *= gain[:, np.newaxis]
-    alone = np.flatnonzero(joints.borders[:-1, 1] != joints.borders[1:, 0]) + 1
-    for first, stop in pairwise([0, *alone, len(rows)]):
+    borders = joints.borders[block]
+    alone = np.flatnonzero(borders[:-1, 1] != borders[1:, 0]) + 1
+    for first, stop in pairwise([0, *alone, len(templates)]):
         part = slice(block.start + first, block.start + stop)
-        begin, noise = _join(templates[first:stop], grid, part, rows[first:stop])
+        begin, noise = _join(templates[first:stop], joints, part)
         start, end = max(begin, 0), min(begin + noise.size, clean.size)
         clean[start:end] -= noise[start - begin : end - begin]
 
 
-def paste_shared(clean, averages, group, coefs, waves, grid, block, rows):
+def paste_shared(clean, averages, group, coefs, waves, grid, block, margin):
     """Subtract ``averages[group] + coefs @ waves``, cross-faded where epochs join.
 
     Parameters
@@ -305,37 +312,39 @@ def paste_shared(clean, averages, group, coefs, waves, grid, block, rows):
         Which of them an epoch takes.
     coefs, waves : array, shape (n_block, n_waves), (n_waves, length)
         What to add.
-    grid, block, rows
+    grid, block, margin
         As in :func:`paste`.
     """
     kernels = compiled()
     if kernels:
-        joints = find_joints(grid, rows, block)
-        kernels.paste_shared(clean, averages, group, coefs, waves, joints)
+        joints = find_joints(grid, margin)
+        kernels.paste_shared(clean, averages, group, coefs, waves, joints, block.start)
         return
     templates = averages[group]
     add_waves(templates, coefs, waves)
-    paste(clean, templates, np.ones(len(templates)), grid, block, rows)
+    paste(clean, templates, np.ones(len(templates)), grid, block, margin)
 
 
-def find_joints(grid, rows, block=slice(None)):
-    """:class:`Joints` of epochs of a grid."""
-    borders = np.c_[grid.starts[block], grid.stops[block]].astype(float)
+@lru_cache(maxsize=8)
+def find_joints(grid, margin):
+    """:class:`Joints` of the epochs of a grid."""
+    rows = np.floor(grid.starts + 0.5).astype(int) - margin
+    borders = np.c_[grid.starts, grid.stops].astype(float)
     # what an epoch joins may belong to another grid: a pause between volumes
     together = np.abs(borders[1:, 0] - borders[:-1, 1]) <= 0.5
     borders[:-1, 1][together] = borders[1:, 0][together]
     # a worker process may have got the grid read-only
-    return Joints(rows, borders, grid.joined[block].copy(), grid.fade)
+    return Joints(rows, borders, grid.joined.copy(), grid.fade)
 
 
-def _join(templates, grid, part, rows):
+def _join(templates, joints, part):
     """First sample and values of templates that follow each other.
 
     Epoch by epoch this would be many short calls, for each of which threads hand over
     the interpreter lock.
     """
-    fade, joined = grid.fade, grid.joined[part]
-    borders = np.r_[grid.starts[part], grid.stops[part][-1]]
+    rows, fade, joined = joints.rows[part], joints.fade, joints.joined[part]
+    borders = np.r_[joints.borders[part, 0], joints.borders[part.stop - 1, 1]]
     nearest = np.floor(borders + 0.5).astype(int)
     begin = nearest[0] - fade * joined[0, 0]
     end = nearest[-1] + (fade + 1) * joined[-1, 1]

@@ -43,6 +43,21 @@ def ranges(x, size):
 
 
 @_compile
+def gather(epochs, x, starts):
+    """Windows of a signal; see `align.gather`."""
+    length = epochs.shape[1]
+    for k in range(starts.size):
+        epoch, start = epochs[k], starts[k]
+        first = min(max(-start, 0), length)
+        last = max(min(x.size - start, length), first)
+        epoch[:first] = x[0]
+        inner, values = epoch[first:last], x[start + first : start + last]
+        for t in range(inner.size):
+            inner[t] = values[t]
+        epoch[last:] = x[-1]
+
+
+@_compile
 def baseline(x, periods, n_grid, good, n_passes):
     """Slow part of a signal; see `baseline.baseline`."""
     knots, first = _divide(periods, n_grid, x.size)
@@ -200,13 +215,13 @@ def paste(clean, templates, gain, joints, first):
 
 
 @_compile
-def paste_shared(clean, averages, group, coefs, waves, joints):
+def paste_shared(clean, averages, group, coefs, waves, joints, first):
     """Subtract averages that epochs share, and waves; see `epochs.paste_shared`."""
     template, gain = _aligned_empty(1, averages.shape[1]), np.ones(1)
     for k in range(len(group)):
         template[0] = averages[group[k]]
         add_waves(template, coefs[k : k + 1], waves)
-        paste(clean, template, gain, joints, k)
+        paste(clean, template, gain, joints, first + k)
 
 
 @_compile

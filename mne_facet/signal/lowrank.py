@@ -423,7 +423,7 @@ def _subtract(x, source, tasks, band):
             if any(_holding(courses, block)):
                 templates = _templates(waveforms, layout, courses, block)
                 gain = np.ones(len(templates))
-                paste(clean, templates, gain, grid, block, layout.rows[block])
+                paste(clean, templates, gain, grid, block, layout.pad)
     return clean
 
 

@@ -133,8 +133,8 @@ def _subtract_section(clean, x, grid, section, taps, n_components):
         nothing = np.zeros((1, length))
         for block in _blocks(len(rows), length):
             part = slice(section.start + block.start, section.start + block.stop)
-            first, group = rows[block], np.zeros(len(rows[block]), int)
-            paste_shared(clean, nothing, group, coefs[block], basis, grid, part, first)
+            group, own = np.zeros(len(rows[block]), int), coefs[block]
+            paste_shared(clean, nothing, group, own, basis, grid, part, grid.fade)
     return len(basis)
 
 

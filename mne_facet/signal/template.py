@@ -190,7 +190,7 @@ def subtract_templates(x, grids, weights, scale="robust", average="mean", width=
         smooth = _smooth(epochs, means, slow, spline)
         kernels = compiled()
         if kernels and average == "mean":
-            joints = _joints(grid)
+            joints = find_joints(grid, epochs.start)
             kernels.subtract(clean, epochs, means, smooth, joints, width)
             continue
         matrix = scheme(epochs.good) if average == "median" else None
@@ -205,7 +205,7 @@ def subtract_templates(x, grids, weights, scale="robust", average="mean", width=
             gain = np.ones(len(templates))
             if width:
                 gain = _gains(epochs, templates, block, width)
-            paste(clean, templates, gain, grid, block, epochs.rows[block])
+            paste(clean, templates, gain, grid, block, epochs.start)
     return clean
 
 
@@ -252,8 +252,8 @@ def subtract_significant(x, grids, weights):
                 waves = aligned(waves)
                 for waveforms in (averages, waves):
                     _take_noise(waveforms, period, factors)
-            moves, first = smooth.moves[block], epochs.rows[block]
-            paste_shared(clean, averages, group, moves, waves, grid, block, first)
+            moves, margin = smooth.moves[block], epochs.start
+            paste_shared(clean, averages, group, moves, waves, grid, block, margin)
     return clean
 
 
@@ -286,11 +286,6 @@ def _layout(grid):
     length += -length % LINE
     stop = pad + round(np.median(widths))
     return _Layout(rows, grid.starts - pad - rows, pad, stop, length)
-
-
-@lru_cache(maxsize=8)
-def _joints(grid):
-    return find_joints(grid, _layout(grid).rows)
 
 
 def _cut(x, grid, intact):
