@@ -7,7 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft
 
 # samples in a transform at least, and values that are transformed in one call
-_SHORTEST, _BATCH = 4096, 1 << 18
+_SHORTEST, _BATCH = 4096, 1 << 17
 
 
 @lru_cache(maxsize=16)
