@@ -129,7 +129,7 @@ def gather(x, starts, length):
     kernels = compiled()
     if kernels:
         epochs = np.empty((len(starts), length), x.dtype)
-        kernels.gather(epochs, x, np.asarray(starts, np.int64))
+        kernels.gather(epochs, x, np.ascontiguousarray(starts, np.int64))
         return epochs
     last = x.size - length
     if last < 0:
