@@ -1,5 +1,7 @@
 """R peaks of ECGs with known beats: as in the scanner, at its edges, and lost."""
 
+from itertools import groupby
+
 import numpy as np
 import pytest
 
@@ -185,6 +187,20 @@ def test_flat_stretches():
     x = np.r_[np.arange(10), np.full(30, 5), np.arange(10), np.full(9, 7)]
     flat = is_flat(x, 100.0)
     np.testing.assert_array_equal(np.flatnonzero(flat), np.arange(10, 40))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_flat_stretch_is_found(seed):
+    """Equal samples by chance, and stretches of any length."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 4, 300)
+    start, length = rng.integers(0, 300), rng.integers(1, 60)
+    x[start : start + length] = 9
+    expected = []
+    for _, run in groupby(x):
+        n_samples = len(list(run))
+        expected += [n_samples >= 20] * n_samples
+    np.testing.assert_array_equal(is_flat(x, 100.0), expected)
 
 
 def test_band_keeps_beats_in_place_at_the_lower_rate(heart):
