@@ -1,5 +1,6 @@
 """Correction of the pulse artifact from heart beats."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -94,9 +95,9 @@ class _Pulse(ChannelTransformer):
         if delay is None:
             delay = self._find_delay(raw, picks, beats)
         grid = beat_grid(beats, raw.n_times, sfreq, delay)
-        kinds = [raw.annotations.extras[i].get("kind", "normal") for i in index]
-        good = grid.good & (np.array(kinds) == "normal")
-        grid = grid._replace(good=good & _clear(raw, grid.first, grid.length))
+        kinds = [raw.annotations.extras[i].get("kind") for i in index]
+        good = grid.good & ~np.isin(kinds, ["ectopic", "restored"])
+        grid = replace(grid, good=good & _clear(raw, grid.first, grid.length))
         n_good = grid.good.sum()
         if n_good < _FEWEST:
             raise NoBeatsError(
@@ -141,7 +142,7 @@ class _Pulse(ChannelTransformer):
             (beat_epochs(x, grid) ** 2).sum(axis=1)
             for x in self._highpassed(raw, without_bads(raw, picks))
         ]
-        return grid._replace(good=usual_beats(np.array(energy), grid.good))
+        return replace(grid, good=usual_beats(np.array(energy), grid.good))
 
 
 class PulseAAS(_Pulse):

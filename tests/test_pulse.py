@@ -19,6 +19,7 @@ from mne_facet import (
     ReferenceRegression,
     RPeakDetector,
     TriggerDetector,
+    add_beats,
     recipe,
     simulate_raw,
 )
@@ -397,6 +398,15 @@ def test_beats_that_are_no_beats_teach_nothing(simulated, kind):
     raw.set_annotations(mne.Annotations(times, 0, "R peak"))
     other = PulseAAS(scale=None, l_freq=None).fit_transform(raw).get_data("eeg")
     assert changes <= np.abs(other - clean)[:, far].max()
+
+
+@EACH
+def test_beats_that_were_added_teach(simulated, estimator):
+    raw, truth = simulated(duration=40.0)
+    clean = estimator.fit_transform(raw).get_data()
+    raw.set_annotations(None)
+    again = estimator.fit_transform(add_beats(raw, truth.beat_times)).get_data()
+    np.testing.assert_allclose(again, clean, rtol=0, atol=1e-12)
 
 
 @EACH

@@ -6,7 +6,8 @@ estimated in them is estimated from a high-passed copy, subtracted from the data
 they are, and cross-faded halfway between beats.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy
@@ -22,8 +23,11 @@ _REACH = 0.6
 _FADE = 0.04  # s
 
 
-class BeatGrid(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class BeatGrid:
     """Windows around heart beats; positions in samples.
+
+    A grid is equal to itself only: what follows from it is kept for the next channel.
 
     Attributes
     ----------
@@ -354,10 +358,17 @@ def subtract(x, artifact, grid):
     clean : array, shape (n_times,)
         Identical where no beat is corrected.
     """
+    samples, places, weights = _corrected(grid)
+    return x - np.bincount(samples, weights * artifact.ravel()[places], x.size)
+
+
+@lru_cache(maxsize=2)
+def _corrected(grid):
+    """Samples that are corrected, their places in the windows, and their weights."""
     samples = grid.first[:, np.newaxis] + np.arange(grid.length)
-    inside = (samples >= 0) & (samples < x.size)
-    faded = (artifact * fades(samples, grid, np.arange(len(samples))))[inside]
-    return x - np.bincount(samples[inside], faded, minlength=x.size)
+    weights = fades(samples, grid, np.arange(len(samples)))
+    used = (samples >= 0) & (samples < grid.n_times) & (weights > 0)
+    return samples[used], np.flatnonzero(used), weights[used]
 
 
 def fades(samples, grid, beats):
